@@ -1,0 +1,130 @@
+"""The frozen rows that pass between stages, one JSON object a line.
+
+``None`` always means "not present" or "not scored"; it is never replaced by 0 or by an empty string.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+FoundBy = Literal["header", "typo", "combined", "view_title", "fallback", "field", "none"]
+"""How a section was found: by its header, by a misspelt one, by a header that names both sections, by a
+view title standing in for FINDINGS, by a fallback rule that the settings allow, by a field of its own in
+the source (a column, an XML label), or not at all."""
+
+
+class Record(BaseModel):
+    """Frozen, and refuses unknown fields, so that a file of another version is noticed when it is read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Report(Record):
+    """A report: its text as it came, and what the section parser read in it.
+
+    Attributes:
+        text: the whole text, unchanged.
+        findings: body of the Findings section, ``None`` when absent or literally empty ("None", "NaN").
+        impression: body of the Impression section, likewise.
+        other: further sections by canonical name (indication, comparison, technique, recommendation, ...).
+        findings_found_by, impression_found_by: how each was found; "none" exactly when it is ``None``.
+    """
+
+    text: str
+    findings: str | None = None
+    impression: str | None = None
+    other: dict[str, str] = {}
+    findings_found_by: FoundBy = "none"
+    impression_found_by: FoundBy = "none"
+
+
+class Finding(Record):
+    """One true abnormality (or device) of a generated phantom.
+
+    Attributes:
+        observation: its name in snake case, e.g. ``pleural_effusion``.
+        side: where it lies from the patient's view; ``None`` for midline findings.
+        severity: the word of the writer's own scale (small, moderate, large, ...), ``None`` without one.
+        location: zone, level or position, ``None`` when the side says it all.
+        is_critical: whether a reader would have to call somebody.
+    """
+
+    observation: str
+    side: Literal["left", "right", "bilateral"] | None = None
+    severity: str | None = None
+    location: str | None = None
+    is_critical: bool = False
+
+
+class Study(Record):
+    """One examination: prepared images, prompt parts and the reference report.
+
+    Attributes:
+        study_id: unique in the run.
+        patient_id: all studies of a patient share a split; ``None`` when the source doesn't know.
+        split: train, validation or test.
+        images: prepared 8-bit PNG files, relative to the run folder, frontal views first.
+        report: the reference.
+        indication, comparison: optional prompt text.
+        metadata: what the source knows beyond this (codings, projections), JSON values only.
+        truth: the exact findings of a phantom; ``None`` for real studies.
+    """
+
+    study_id: str
+    patient_id: str | None = None
+    split: Split
+    images: tuple[str, ...]
+    report: Report
+    indication: str | None = None
+    comparison: str | None = None
+    metadata: dict[str, Any] = {}
+    truth: tuple[Finding, ...] | None = None
+
+
+class LeftOut(Record):
+    """A study, or an image of one, that was not used, and why.
+
+    Attributes:
+        study_id: the study concerned.
+        reason: a short countable kind: no_image, no_findings, no_impression, no_report, unreadable_image, ...
+        detail: which file or setting; never report text.
+    """
+
+    study_id: str
+    reason: str
+    detail: str | None = None
+
+
+class RowFailure(Record):
+    """A row whose computation failed: typed, counted and listed, never a score.
+
+    Attributes:
+        study_id: the row concerned.
+        kind: class name of the error.
+        message: what is wrong; only radflow's own errors carry text, so that no report text leaks.
+    """
+
+    study_id: str
+    kind: str
+    message: str
+
+
+class Candidate(Record):
+    """A report generated for a study.
+
+    Attributes:
+        study_id: the study it was generated for.
+        text: the decoded completion, special tokens removed.
+        tokens: number of generated tokens, the end token included.
+        finished: whether the end token was reached before the length limit.
+    """
+
+    study_id: str
+    text: str
+    tokens: int
+    finished: bool
