@@ -1,0 +1,53 @@
+"""Data sources: each turns a data set as it lies on disk into studies, one at a time.
+
+A source is a callable ``(data: DataConfig, seed: int) -> Iterator[SourceStudy | LeftOut]``. It reads text and
+finds images but decodes none: `stages.prepare` does that, many at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radflow.config import DataConfig
+from radflow.records import Finding, LeftOut, Report, Split
+
+SOURCES = {
+    "phantoms": "radflow.data.sources.phantoms:read_phantoms",
+    "iu_xray": "radflow.data.sources.iu_xray:read_iu_xray",
+    "table": "radflow.data.sources.table:read_table",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStudy:
+    """A study before its images are decoded and its split is drawn.
+
+    Attributes:
+        study_id: unique in the source.
+        patient_id: ``None`` when the source doesn't know patients.
+        images: files, or arrays (height, width) of uint8 that a generator made; frontal views first.
+        report: the reference, cut into sections.
+        split: the source's own split, ``None`` without one.
+        indication, comparison: prompt text, ``None`` when absent or literally empty.
+        metadata: JSON values worth keeping (codings, projections).
+        truth: exact findings of a phantom.
+    """
+
+    study_id: str
+    patient_id: str | None
+    images: tuple[Path | NDArray[np.uint8], ...]
+    report: Report
+    split: Split | None = None
+    indication: str | None = None
+    comparison: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    truth: tuple[Finding, ...] | None = None
+
+
+Source = Callable[[DataConfig, int], Iterator[SourceStudy | LeftOut]]

@@ -1,0 +1,332 @@
+"""Every setting of every stage: its default, one sentence, its bounds. One YAML file holds a whole run.
+
+Frozen and strict: an unknown key is an error. Reading files, overrides and messages live in `config_file`.
+This module imports no torch, so that `radflow config` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+
+from radflow.records import Split
+
+ENV_PATTERN = re.compile(r"\$\{(\w+)\}")
+
+
+class FromCommandLine(str):
+    """A value given with --set: relative paths in it start from the working directory."""
+
+
+def _resolve(value: object, info: ValidationInfo) -> object:
+    if not isinstance(value, str):
+        return value
+    missing = [name for name in ENV_PATTERN.findall(value) if name not in os.environ]
+    if missing:
+        raise ValueError(f"environment variable {missing[0]} is not set")
+    path = Path(ENV_PATTERN.sub(lambda match: os.environ[match[1]], value)).expanduser()
+    base = Path.cwd() if isinstance(value, FromCommandLine) else (info.context or {}).get("base", Path.cwd())
+    return path if path.is_absolute() else Path(os.path.normpath(base / path))
+
+
+def _resolve_model(value: object, info: ValidationInfo) -> object:
+    """A name that starts like a path is a folder; anything else is a hub id or the word tiny."""
+    if isinstance(value, str) and value.startswith((".", "/", "~")):
+        return str(_resolve(value, info))
+    return value
+
+
+DataPath = Annotated[Path, BeforeValidator(_resolve)]
+ModelName = Annotated[str, BeforeValidator(_resolve_model)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A group of settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class SplitConfig(Section):
+    method: Literal["auto", "source", "r2gen", "ids", "seeded"] = Field(
+        "auto",
+        description="Where the split comes from: the source itself, an R2Gen annotation.json, a file of ids, "
+        "or a seeded draw of patients; auto takes the source's own split if it has one, else seeded.",
+    )
+    file: DataPath | None = Field(
+        None, description="annotation.json for r2gen; for ids a CSV or JSONL with the columns id and split."
+    )
+    validation: Fraction = Field(0.1, description="Share of patients for validation (seeded).")
+    test: Fraction = Field(0.2, description="Share of patients for the test (seeded).")
+
+    @model_validator(mode="after")
+    def _check(self) -> SplitConfig:
+        if self.method in ("r2gen", "ids") and self.file is None:
+            raise ValueError(f"split.method {self.method} needs split.file")
+        if self.validation + self.test >= 1:
+            raise ValueError("split.validation and split.test leave nothing for training")
+        return self
+
+
+class SectionsConfig(Section):
+    fallback: Literal["none", "last_paragraph"] = Field(
+        "none",
+        description="What to do with a report that has neither header: nothing, or take its last paragraph "
+        "as Impression as MIMIC-CXR's own scripts do; which one was used is recorded.",
+    )
+
+
+class PhantomsConfig(Section):
+    train: Positive = Field(3000, description="Phantom studies for training.")
+    validation: Positive = Field(200, description="Phantom studies for validation.")
+    test: Positive = Field(300, description="Phantom studies for the test.")
+    size: int = Field(64, ge=32, le=2048, description="Side of the square phantom images, pixels.")
+    lateral: bool = Field(False, description="Add a lateral view to each study.")
+    observations: tuple[str, ...] = Field(
+        (), description="Findings that may occur; empty means all that the phantom generator knows."
+    )
+
+
+class TableConfig(Section):
+    id_column: str = Field("id", description="Column with the unique study id.")
+    report_column: str | None = Field(
+        "report", description="Column with the whole report; null if in sections."
+    )
+    findings_column: str | None = Field(None, description="Column with the Findings, if they stand apart.")
+    impression_column: str | None = Field(None, description="Column with the Impression, if it stands apart.")
+    image_columns: tuple[str, ...] = Field(
+        ("image",), description="Columns with image paths, relative to the table; a cell may hold a list."
+    )
+    image_separator: str = Field(";", description="What separates several paths in one cell.")
+    patient_column: str | None = Field(
+        None, description="Column with the patient id (no leak across splits)."
+    )
+    split_column: str | None = Field(None, description="Column with train, validation or test.")
+    indication_column: str | None = Field(
+        None, description="Column with the indication, shown in the prompt."
+    )
+    comparison_column: str | None = Field(
+        None, description="Column with the comparison, shown in the prompt."
+    )
+
+
+class DataConfig(Section):
+    source: str = Field("phantoms", description="Data source by name: phantoms, iu_xray or table.")
+    root: DataPath | None = Field(
+        None, description="Folder of the data set, or the table file; ${ENV} is expanded. Phantoms need none."
+    )
+    images: DataPath | None = Field(None, description="Folder of the images if it is not found below root.")
+    views: Literal["frontal", "all"] = Field("frontal", description="Which views a study keeps, if known.")
+    max_images: int = Field(1, ge=1, le=8, description="Images a study at most, frontal views first.")
+    image_long_side: int = Field(
+        512, ge=32, le=4096, description="Prepared images are scaled down to this long side, pixels."
+    )
+    require: Literal["any", "findings", "impression", "both"] = Field(
+        "any", description="Sections a reference must have; studies without are left out and listed."
+    )
+    limit: int | None = Field(None, ge=1, description="Use only the first so many studies of the source.")
+    allow_missing_preamble: bool = Field(
+        False, description="Read DICOM files without preamble and file meta."
+    )
+    sections: SectionsConfig = Field(SectionsConfig(), description="How reports are cut into sections.")
+    split: SplitConfig = Field(SplitConfig(), description="How studies are divided; patients never straddle.")
+    phantoms: PhantomsConfig = Field(PhantomsConfig(), description="Settings of the phantom source.")
+    table: TableConfig = Field(TableConfig(), description="Column names of the table source.")
+
+
+class TinyConfig(Section):
+    image_size: int = Field(64, ge=16, le=1024, description="Side of the square input images, pixels.")
+    patch_size: int = Field(8, ge=2, le=64, description="Side of a vision patch, pixels; divides image_size.")
+    hidden_size: int = Field(192, ge=16, description="Width of both transformers; divisible by 4 heads.")
+    vision_layers: Positive = Field(4, description="Layers of the vision transformer.")
+    language_layers: Positive = Field(4, description="Layers of the language transformer.")
+    vocabulary: int = Field(2000, ge=300, description="Tokens at most, learnt from the training reports.")
+    max_positions: int = Field(512, ge=64, description="Longest sequence of image, prompt and report tokens.")
+
+    @model_validator(mode="after")
+    def _check(self) -> TinyConfig:
+        if self.image_size % self.patch_size:
+            raise ValueError(f"patch_size {self.patch_size} does not divide image_size {self.image_size}")
+        if self.hidden_size % 4:
+            raise ValueError("hidden_size must be divisible by 4")
+        return self
+
+
+class LoraConfig(Section):
+    r: Positive = Field(16, description="Rank of the update.")
+    alpha: Positive = Field(32, description="Scale of the update; alpha / r multiplies it.")
+    dropout: Fraction = Field(0.05, description="Dropout inside the adapter during SFT; RFT always uses 0.")
+    target: str = Field("all-linear", description="Modules of the language model: all-linear, or a regex.")
+
+
+class ModelConfig(Section):
+    name: ModelName = Field(
+        "tiny",
+        description="tiny makes a small LLaVA-architecture model on the spot; else a model folder "
+        "(./ or / in front, relative to this file) or a hub id of an image-text-to-text model.",
+    )
+    language: Literal["auto", "lora", "full", "frozen"] = Field(
+        "auto", description="How the language model learns; auto is lora, and full for tiny."
+    )
+    vision: Literal["auto", "full", "frozen"] = Field(
+        "auto", description="Whether the vision encoder learns; auto is frozen, and full for tiny."
+    )
+    connector: Literal["full", "frozen"] = Field("full", description="Whether the connector learns.")
+    lora: LoraConfig = Field(LoraConfig(), description="Settings of the LoRA adapter.")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="auto takes a GPU if there is one."
+    )
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Precision of the weights; auto is bfloat16 on a GPU that has it, else float32."
+    )
+    bf16_autocast: bool = Field(
+        False,
+        description="Compute in bfloat16 with float32 weights; on CPU only large models gain (measure).",
+    )
+    prompt: str = Field(
+        "Write the radiology report.", min_length=1, description="Instruction shown after the images."
+    )
+    show_indication: bool = Field(True, description="Put the indication into the prompt where there is one.")
+    show_comparison: bool = Field(False, description="Put the comparison into the prompt where there is one.")
+    tiny: TinyConfig = Field(TinyConfig(), description="Architecture of the tiny model.")
+
+
+class SFTConfig(Section):
+    epochs: float = Field(10, gt=0, description="Passes over the training studies.")
+    learning_rate: float = Field(1e-4, gt=0, lt=1, description="Peak learning rate of AdamW.")
+    batch_size: Positive = Field(32, description="Studies in one forward pass on one device.")
+    gradient_accumulation: Positive = Field(1, description="Forward passes to one optimiser step.")
+    warmup_fraction: Fraction = Field(0.05, description="Share of the steps over which the rate rises.")
+    schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="Learning-rate schedule.")
+    weight_decay: float = Field(0.01, ge=0, description="AdamW weight decay.")
+    max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
+    evaluations: int = Field(
+        10, ge=1, description="Validation losses (and checkpoints) taken over the training."
+    )
+    patience: int = Field(3, ge=0, description="Stop after so many validations without gain; 0 never stops.")
+    augment: bool = Field(
+        False,
+        description="Random shifts, scale, rotation and contrast of training images; never flips sides.",
+    )
+    gradient_checkpointing: bool = Field(False, description="Trade compute for memory in large models.")
+
+
+class GenerationConfig(Section):
+    max_new_tokens: Positive = Field(160, description="Length limit of a report, tokens.")
+    batch_size: Positive = Field(64, description="Studies generated at once.")
+    temperature: float = Field(0.0, ge=0, le=5, description="0 is greedy, above samples.")
+    top_p: float = Field(1.0, gt=0, le=1, description="Nucleus of the sampled distribution.")
+
+
+class ExploreConfig(Section):
+    selection: Literal["hardest", "random", "all", "stratified"] = Field(
+        "hardest", description="Which studies go into RFT; stratified is hardest within each label group."
+    )
+    fraction: float = Field(0.1, gt=0, le=1, description="Share of the training studies that are selected.")
+    anchor_fraction: Fraction = Field(
+        0.2,
+        description="Seeded random share of the rest mixed in, so that the label prior holds; 0 as in the paper.",
+    )
+    generation: GenerationConfig = Field(GenerationConfig(), description="How the SFT model writes.")
+
+
+class AnnotateConfig(Section):
+    judge: Literal["rules"] = Field("rules", description="Who decides which studies are critical.")
+
+
+class RewardConfig(Section):
+    language: float = Field(1.0, ge=0, description="Weight w_syn of the language term (BLEU-2).")
+    domain: float = Field(1.0, ge=0, description="Weight w_dom of the medical-domain term (graph F1).")
+    consistency: float = Field(1.0, ge=0, description="Weight w_con of Findings/Impression consistency.")
+    impression: float = Field(1.0, ge=0, description="Weight gamma of the Impression's label F1.")
+
+
+class RFTConfig(Section):
+    algorithm: Literal["capo", "grpo"] = Field("capo", description="CAPO, or plain GRPO as its control.")
+    learning_rate: float = Field(3e-5, gt=0, lt=1, description="Peak learning rate of AdamW.")
+    steps: Positive = Field(120, description="Optimiser steps.")
+    group_size: int = Field(8, ge=2, description="Completions per study, G.")
+    prompts_per_step: Positive = Field(16, description="Studies in one generation batch.")
+    num_iterations: Positive = Field(2, description="Passes over each generation batch, mu.")
+    steps_per_generation: int | None = Field(
+        None, ge=1, description="Micro-batches that share one generation; null equals gradient_accumulation."
+    )
+    gradient_accumulation: Positive = Field(1, description="Forward passes to one optimiser step.")
+    epsilon: float = Field(0.2, gt=0, lt=1, description="Clip range of normal samples, eps_normal.")
+    kappa: float = Field(4.0, ge=1, description="Critical samples are clipped at epsilon / kappa.")
+    beta: float = Field(0.0, ge=0, description="Weight of the KL term against the SFT model.")
+    temperature: float = Field(1.0, gt=0, le=5, description="Sampling temperature of the completions.")
+    max_new_tokens: Positive = Field(160, description="Length limit of a completion, tokens.")
+
+    @model_validator(mode="after")
+    def _refuse_inert_clip(self) -> RFTConfig:
+        """With one optimiser step per generation the ratio is exactly 1 and CAPO is GRPO (METHOD.md)."""
+        reuse = (self.steps_per_generation or self.gradient_accumulation) > self.gradient_accumulation
+        if self.algorithm == "capo" and self.num_iterations == 1 and not reuse:
+            raise ValueError(
+                "num_iterations is 1 and steps_per_generation does not exceed gradient_accumulation, so "
+                "every update is on-policy, the ratio is always 1 and CAPO's clip can never act. Set "
+                "num_iterations to 2 or more, or say algorithm: grpo if that is what you want"
+            )
+        return self
+
+
+class EvaluateConfig(Section):
+    split: Split = Field("test", description="Studies that are evaluated.")
+    limit: int | None = Field(None, ge=1, description="Evaluate only the first so many studies of the split.")
+    generation: GenerationConfig = Field(GenerationConfig(), description="How the model writes.")
+    baselines: bool = Field(
+        True, description="Score the most frequent training report and the nearest image's report beside it."
+    )
+    bootstrap_samples: int = Field(1000, ge=100, description="Resamplings of studies for the intervals.")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="Coverage of the intervals.")
+
+
+class ReportConfig(Section):
+    cases: int = Field(20, ge=0, description="Cases shown in the HTML report.")
+
+
+class EngineConfig(Section):
+    workers: int = Field(
+        0, ge=0, le=256, description="Processes for per-row work; 0 takes all cores, 1 stays in this process."
+    )
+
+
+class RunConfig(Section):
+    """All settings of a run."""
+
+    seed: int = Field(0, ge=0, description="Seed of every random choice of the run.")
+    data: DataConfig = Field(DataConfig(), description="Where studies come from and how they are prepared.")
+    model: ModelConfig = Field(ModelConfig(), description="The vision-language model and what of it learns.")
+    sft: SFTConfig = Field(SFTConfig(), description="Supervised fine-tuning on the reference reports.")
+    explore: ExploreConfig = Field(
+        ExploreConfig(), description="Target Exploration. Checked now; its stage is not in this version yet."
+    )
+    annotate: AnnotateConfig = Field(
+        AnnotateConfig(), description="Criticality. Checked now; its stage is not in this version yet."
+    )
+    reward: RewardConfig = Field(
+        RewardConfig(), description="The hierarchical reward. Checked now; not in this version yet."
+    )
+    rft: RFTConfig = Field(
+        RFTConfig(),
+        description="Reinforcement fine-tuning. Checked now; its stage is not in this version yet.",
+    )
+    evaluate: EvaluateConfig = Field(EvaluateConfig(), description="Reports of the model against references.")
+    report: ReportConfig = Field(
+        ReportConfig(), description="The HTML report. Checked now; its stage is not in this version yet."
+    )
+    engine: EngineConfig = Field(
+        EngineConfig(), description="How per-row work is spread; never changes results."
+    )
+
+
+def settings_of(config: RunConfig, *sections: str) -> dict[str, Any]:
+    """The named sections as plain JSON values, for manifests and fingerprints."""
+    dumped = config.model_dump(mode="json")
+    return {name: dumped[name] for name in sections}

@@ -1,0 +1,213 @@
+"""From a YAML file and --set overrides to a checked RunConfig, and back to commented YAML.
+
+Mistakes come back as one ConfigError that names file, line, key and the nearest known key.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from radflow.config import ENV_PATTERN, FromCommandLine, RunConfig, Section
+from radflow.errors import ConfigError
+
+Lines = dict[tuple[str, ...], int]
+ENV_KEYS = {("data", "root"), ("data", "images"), ("data", "split", "file")}
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 reads 1e-5 as a string; this loader reads it as the number everybody means."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d[\d_]*)(\.[\d_]*)?[eE][-+]?\d+$|^[-+]?(\d[\d_]*)?\.[\d_]+([eE][-+]?\d+)?$"),
+    list("-+0123456789."),
+)
+
+
+def load_config(path: Path | None, *, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read a config file (``None``: all defaults) and apply ``section.key=value`` overrides.
+
+    Raises:
+        ConfigError: unreadable file, unknown key, value out of bounds, malformed override.
+    """
+    tree, lines = _read(path) if path else ({}, {})
+    for override in overrides:
+        _apply(tree, override)
+    _refuse_env_outside_data(tree, path)
+    try:
+        return RunConfig.model_validate(tree, context={"base": path.resolve().parent if path else Path.cwd()})
+    except ValidationError as error:
+        raise _explain(error, path, lines) from None
+
+
+def _read(path: Path) -> tuple[dict[str, Any], Lines]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            "config file not found", where=str(path), next_step="Shipped configs lie in configs/."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"config file can't be read: {error}", where=str(path)) from None
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+        # _Loader is a SafeLoader: it builds plain values only.
+        tree = yaml.load(text, Loader=_Loader)  # noqa: S506
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise ConfigError(f"not valid YAML: {getattr(error, 'problem', error)}", where=where) from None
+    if tree is None:
+        return {}, {}
+    if not isinstance(tree, dict):
+        raise ConfigError("a config file holds sections (data:, model:, sft:, ...)", where=str(path))
+    return tree, dict(_line_numbers(node, path))
+
+
+def _line_numbers(
+    node: yaml.Node | None, path: Path, keys: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], int]]:
+    if not isinstance(node, yaml.MappingNode):
+        return
+    seen: set[str] = set()
+    for key, value in node.value:
+        if key.value in seen:
+            raise ConfigError(
+                f"key {'.'.join((*keys, key.value))} stands twice", where=f"{path}:{key.start_mark.line + 1}"
+            )
+        seen.add(key.value)
+        yield (*keys, key.value), key.start_mark.line + 1
+        yield from _line_numbers(value, path, (*keys, key.value))
+
+
+def _apply(tree: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    keys = key.strip().split(".")
+    if not separator or not all(keys):
+        raise ConfigError(
+            f"--set {override} is not of the form section.key=value",
+            next_step="For example: --set rft.learning_rate=1e-5",
+        )
+    try:
+        value = yaml.load(text, Loader=_Loader)  # noqa: S506
+    except yaml.YAMLError:
+        value = text
+    node = tree
+    for part in keys[:-1]:
+        child = node.setdefault(part, {})
+        if child is None:
+            child = node[part] = {}
+        if not isinstance(child, dict):
+            raise ConfigError(f"--set {key}: {part} is a value, not a section")
+        node = child
+    node[keys[-1]] = FromCommandLine(value) if isinstance(value, str) else value
+
+
+def _refuse_env_outside_data(tree: Any, path: Path | None, keys: tuple[str, ...] = ()) -> None:
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            _refuse_env_outside_data(value, path, (*keys, str(key)))
+    elif isinstance(tree, str) and ENV_PATTERN.search(tree) and keys not in ENV_KEYS:
+        allowed = ", ".join(sorted(".".join(entry) for entry in ENV_KEYS))
+        raise ConfigError(
+            f"{'.'.join(keys)} holds an environment variable",
+            where=str(path) if path else None,
+            next_step=f"Only data paths may: {allowed}.",
+        )
+
+
+def _explain(error: ValidationError, path: Path | None, lines: Lines) -> ConfigError:
+    """All mistakes of a file in one message, each with its line."""
+    messages = []
+    for item in error.errors():
+        keys = tuple(str(part) for part in item["loc"])
+        line = next((lines[keys[:end]] for end in range(len(keys), 0, -1) if keys[:end] in lines), None)
+        where = f"{path}:{line}: " if path and line else f"{path}: " if path else ""
+        messages.append(f"{where}{_describe(item, keys)}")
+    section = error.errors()[0]["loc"][0] if error.errors()[0]["loc"] else ""
+    known = section if section in RunConfig.model_fields else ""
+    return ConfigError("\n".join(messages), next_step=f"All settings: radflow config show {known}".rstrip())
+
+
+def _describe(item: Any, keys: tuple[str, ...]) -> str:
+    name = ".".join(keys)
+    if item["type"] == "extra_forbidden":
+        known = list(_section_at(keys[:-1]).model_fields)
+        near = difflib.get_close_matches(keys[-1], known, n=1, cutoff=0.4)
+        hint = f"did you mean {'.'.join((*keys[:-1], near[0]))}?" if near else f"known: {', '.join(known)}"
+        return f"unknown setting {name}; {hint}"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    shown = "" if item["type"] == "value_error" else f" (got {item['input']!r})"
+    return f"{name}: {message}{shown}"
+
+
+def _section_at(keys: tuple[str, ...]) -> type[BaseModel]:
+    section: type[BaseModel] = RunConfig
+    for key in keys:
+        annotation = section.model_fields[key].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            break
+        section = annotation
+    return section
+
+
+def show_config(config: RunConfig, section: str | None = None) -> str:
+    """Every field as YAML that can be pasted into a file: its sentence, its bounds, its value.
+
+    Raises:
+        ConfigError: no such section.
+    """
+    if section is None:
+        return "\n".join(_show(config, 0))
+    node: Any = config
+    for part in section.split("."):
+        if not isinstance(node, Section) or part not in type(node).model_fields:
+            near = difflib.get_close_matches(section, list(RunConfig.model_fields), n=1)
+            hint = f"Did you mean {near[0]}? " if near else ""
+            raise ConfigError(
+                f"no section {section}", next_step=f"{hint}Sections: {', '.join(RunConfig.model_fields)}"
+            )
+        node = getattr(node, part)
+    if not isinstance(node, Section):
+        return f"{section}: {_yaml_value(node)}"
+    head = [f"{'  ' * depth}{part}:" for depth, part in enumerate(section.split("."))]
+    return "\n".join([*head, *_show(node, len(head))])
+
+
+def _show(section: Section, depth: int) -> Iterator[str]:
+    indent = "  " * depth
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        yield f"{indent}# {field.description}{_bounds(field)}"
+        if isinstance(value, Section):
+            yield f"{indent}{name}:"
+            yield from _show(value, depth + 1)
+        else:
+            yield f"{indent}{name}: {_yaml_value(value)}"
+
+
+def _bounds(field: FieldInfo) -> str:
+    signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+    parts = [
+        f"{sign} {getattr(rule, name):g}"
+        for rule in field.metadata
+        for name, sign in signs.items()
+        if getattr(rule, name, None) is not None
+    ]
+    choices = getattr(field.annotation, "__args__", ()) if "Literal" in str(field.annotation) else ()
+    parts += [" | ".join(str(choice) for choice in choices)] if choices else []
+    return f" [{', '.join(parts)}]" if parts else ""
+
+
+def _yaml_value(value: Any) -> str:
+    plain = list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
+    return yaml.safe_dump(plain, default_flow_style=True, width=10_000).strip().removesuffix("...").strip()
