@@ -230,7 +230,7 @@ class ExploreConfig(Section):
     fraction: float = Field(0.1, gt=0, le=1, description="Share of the training studies that are selected.")
     anchor_fraction: Fraction = Field(
         0.2,
-        description="Seeded random share of the rest mixed in, so that the label prior holds; 0 as in the paper.",
+        description="Seeded random share of the rest mixed in, to hold the label prior; the paper has 0.",
     )
     generation: GenerationConfig = Field(GenerationConfig(), description="How the SFT model writes.")
 

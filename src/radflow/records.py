@@ -128,3 +128,41 @@ class Candidate(Record):
     text: str
     tokens: int
     finished: bool
+
+
+class Interval(Record):
+    """A statistic over studies with its bootstrap interval.
+
+    Attributes:
+        value, low, high: point estimate and interval ends.
+        studies: how many studies it rests on.
+    """
+
+    value: float
+    low: float
+    high: float
+    studies: int
+
+
+class Score(Record):
+    """How one system's report for one study fares on one part of it.
+
+    Attributes:
+        system: the model, or the baseline that stands beside it.
+        part: whole report, Findings or Impression; a row exists only where the reference has that part.
+        bleu: sentence BLEU-1..4 (smoothing method 1), each in [0, 1].
+        rouge_l: F-measure in [0, 1].
+        bleu_counts: what corpus BLEU sums, see `metrics.lexical.BleuCounts.row`.
+        findings: on phantoms and the whole report only: (true positives, false positives, false negatives)
+            by observation against the truth table.
+        findings_with_side: the same where a finding counts as right only on the right side.
+    """
+
+    study_id: str
+    system: str
+    part: Literal["report", "findings", "impression"]
+    bleu: tuple[float, float, float, float]
+    rouge_l: float
+    bleu_counts: tuple[int, ...]
+    findings: dict[str, tuple[int, int, int]] | None = None
+    findings_with_side: dict[str, tuple[int, int, int]] | None = None

@@ -24,6 +24,10 @@ SOURCES = {
 }
 
 
+ImageSource = Path | NDArray[np.uint8] | Callable[[], NDArray[np.uint8]]
+"""A file, an array (height, width) or (height, width, 3), or a picklable call that makes one when needed."""
+
+
 @dataclass(frozen=True, slots=True)
 class SourceStudy:
     """A study before its images are decoded and its split is drawn.
@@ -31,7 +35,7 @@ class SourceStudy:
     Attributes:
         study_id: unique in the source.
         patient_id: ``None`` when the source doesn't know patients.
-        images: files, or arrays (height, width) of uint8 that a generator made; frontal views first.
+        images: frontal views first; see ImageSource.
         report: the reference, cut into sections.
         split: the source's own split, ``None`` without one.
         indication, comparison: prompt text, ``None`` when absent or literally empty.
@@ -41,7 +45,7 @@ class SourceStudy:
 
     study_id: str
     patient_id: str | None
-    images: tuple[Path | NDArray[np.uint8], ...]
+    images: tuple[ImageSource, ...]
     report: Report
     split: Split | None = None
     indication: str | None = None

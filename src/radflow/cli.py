@@ -1,0 +1,154 @@
+"""The radflow command: one subcommand per stage, plus run, config and tools for text files.
+
+Results go to stdout, everything else to stderr. A user's mistake is one message, never a traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from radflow import __version__
+from radflow.config_file import load_config, show_config
+from radflow.errors import RadflowError
+from radflow.terminal import console, print_result
+
+app = typer.Typer(
+    help="Teach vision-language models to write radiology reports. Research software, not a medical device.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+config_app = typer.Typer(help="Show and check settings.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
+
+ConfigFile = Annotated[Path, typer.Argument(help="YAML file with the settings of a run, see configs/.")]
+OutFolder = Annotated[
+    Path | None, typer.Option("-o", "--out", help="Run folder; default runs/NAME-OF-THE-CONFIG.")
+]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a setting, e.g. --set rft.learning_rate=1e-5.")
+]
+Redo = Annotated[str | None, typer.Option(help="Forget this stage and all later ones, then run.")]
+
+
+@app.callback(invoke_without_command=True)
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+) -> None:
+    if version:
+        print_result(f"radflow {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run(config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None) -> None:
+    """Run all stages: prepare, sft, evaluate. Finished ones are skipped, a cut one goes on.
+
+    Example: radflow run configs/quickstart.yaml -o runs/first
+    """
+    _run_stages(config, out, overrides, redo, None)
+
+
+@app.command()
+def prepare(
+    config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None
+) -> None:
+    """Read the data source: studies.jsonl, left_out.jsonl, images/."""
+    _run_stages(config, out, overrides, redo, "prepare")
+
+
+@app.command()
+def sft(config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None) -> None:
+    """Fine-tune the model on the training reports: model-sft/."""
+    _run_stages(config, out, overrides, redo, "sft")
+
+
+@app.command()
+def evaluate(
+    config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None
+) -> None:
+    """Write and score reports of held-out studies: predictions.jsonl, scores.jsonl, summary.json."""
+    _run_stages(config, out, overrides, redo, "evaluate")
+
+
+def _run_stages(
+    config: Path, out: Path | None, overrides: list[str] | None, redo: str | None, stage: str | None
+) -> None:
+    settings = load_config(config, overrides=overrides or ())
+    folder = out or Path("runs") / config.stem
+    # The libraries' own bars and notices would tear ours apart. Set before they are imported.
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    from radflow.stages.pipeline import run_stages
+
+    try:
+        run_stages(settings, folder, names=None if stage is None else (stage,), redo=redo)
+    except KeyboardInterrupt:
+        console.print("\nstopped; what is done is kept. The same command goes on from here.")
+        raise typer.Exit(130) from None
+    console.print(f"results in [bold]{folder}[/]")
+
+
+@config_app.command("show")
+def config_show(
+    section: Annotated[str | None, typer.Argument(help="Only this section, e.g. rft or data.split.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", help="Values of this config, not defaults.")] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Print every setting with its value, its sentence and its bounds, as YAML that can be pasted."""
+    print_result(show_config(load_config(file, overrides=overrides or ()), section))
+
+
+@config_app.command("check")
+def config_check(config: ConfigFile, overrides: Overrides = None) -> None:
+    """Check a config file: unknown keys, bounds, settings that contradict each other."""
+    load_config(config, overrides=overrides or ())
+    print_result(f"{config}: ok")
+
+
+@app.command()
+def sections(
+    reports: Annotated[Path, typer.Argument(help="CSV, JSONL, Parquet, or a folder of .txt files.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="JSONL file to write.")],
+    id_column: Annotated[str, typer.Option(help="Column with the report's id.")] = "id",
+    report_column: Annotated[str, typer.Option(help="Column with the report's text.")] = "report",
+    fallback: Annotated[
+        str, typer.Option(help="none, or last_paragraph: what to do without either header.")
+    ] = "none",
+) -> None:
+    """Cut reports into Findings, Impression and the rest; absent ones are null.
+
+    Example: radflow sections reports.csv -o sections.jsonl --report-column text
+    """
+    from radflow.data.report_files import split_file
+
+    settings = load_config(None, overrides=[f"data.sections.fallback={fallback}"])
+    counts = split_file(
+        reports,
+        out,
+        id_column=id_column,
+        report_column=report_column,
+        fallback=settings.data.sections.fallback,
+    )
+    console.print(
+        f"{counts.reports} reports: {counts.with_findings} with findings, {counts.with_impression} with "
+        f"impression, {counts.with_both} with both -> {out}"
+    )
+
+
+def main() -> None:
+    """Entry point: turns errors that a user can act on into one message and an exit code."""
+    try:
+        app()
+    except RadflowError as error:
+        if "--debug" in sys.argv:
+            raise
+        console.print(f"[bold red]error:[/] {escape(str(error))}")
+        sys.exit(1)

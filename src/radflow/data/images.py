@@ -1,0 +1,349 @@
+"""PNG, JPEG and DICOM files to 8-bit RGB arrays (height, width, 3), and back to small PNG files.
+
+How grey values become 8 bits:
+
+1. DICOM with a usable VOI LUT, else a usable window: that, the first of several, after modality LUT or rescale.
+2. Data that already are plain 8-bit display values (8 bits stored, unsigned, no rescale): unchanged.
+3. All else, 16-bit greyscale PNG included: linear between the 0.5th and the 99.5th percentile, so that neither
+   a lead marker nor a few dead pixels decide the contrast. Archives keep 12-bit radiographs in 16-bit PNG files,
+   so the nominal range is no guide.
+
+A window is usable when it is valid and leaves contrast in this image. MONOCHROME1 is inverted last. Pixels with
+the padding value are left out of the percentiles and shown black.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from pydicom import dcmread
+from pydicom.encaps import get_frame
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.processing import apply_color_lut
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+)
+
+from radflow.errors import ImageError
+
+Pixels = NDArray[np.uint8]
+
+PNG_MAGIC, JPEG_MAGIC = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+PERCENTILES = (0.5, 99.5)
+EXPORT_AGAIN = "Export the image again from its source, as PNG, JPEG or single-frame DICOM."
+UNCOMPRESS = "Convert it to Explicit VR Little Endian."
+
+# Only these are parsed: names, dates and report text in the header never enter memory.
+HEADER = """
+    SamplesPerPixel PhotometricInterpretation PlanarConfiguration NumberOfFrames Rows Columns BitsAllocated
+    BitsStored HighBit PixelRepresentation PixelPaddingValue PixelPaddingRangeLimit RescaleSlope RescaleIntercept
+    ModalityLUTSequence VOILUTSequence VOILUTFunction WindowCenter WindowWidth
+    RedPaletteColorLookupTableDescriptor RedPaletteColorLookupTableData
+    GreenPaletteColorLookupTableDescriptor GreenPaletteColorLookupTableData
+    BluePaletteColorLookupTableDescriptor BluePaletteColorLookupTableData
+    ExtendedOffsetTable ExtendedOffsetTableLengths PixelData
+""".split()
+
+
+def read_image(
+    path: Path, *, max_pixels: int = 100_000_000, allow_missing_preamble: bool = False
+) -> NDArray[np.uint8]:
+    """One PNG, JPEG or DICOM file, told apart by content, as RGB values (height, width, 3) in 0..255.
+
+    Args:
+        path: the file.
+        max_pixels: most rows x columns x samples; checked against the header before anything is decoded.
+        allow_missing_preamble: also read .dcm and .dicom files that lack the preamble and the file meta.
+
+    Raises:
+        ImageError: whatever is wrong with the file; no other exception stems from its content.
+    """
+    data = _read_bytes(path, max_pixels)
+    with _bad_content_is_an_image_error(path), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if data.startswith((PNG_MAGIC, JPEG_MAGIC)):
+            return _read_photo(data, path, max_pixels)
+        if data[128:132] != b"DICM":
+            if path.suffix.lower() not in (".dcm", ".dicom"):
+                _refuse(path, "neither PNG, JPEG nor DICOM by its content")
+            if not allow_missing_preamble:
+                step = "If you trust its source, set data.allow_missing_preamble: true."
+                _refuse(path, "no DICOM file, or one without preamble", step)
+        return _read_dicom(data, path, max_pixels)
+
+
+def fit_within(image: NDArray[np.uint8], *, long_side: int) -> NDArray[np.uint8]:
+    """`image` (height, width, 3) scaled down, antialiased, to a long side of `long_side`; never scaled up."""
+    if long_side < 1:
+        raise ValueError(f"long_side must be 1 or more, not {long_side}")
+    height, width = image.shape[:2]
+    scale = long_side / max(height, width)
+    if scale >= 1:
+        return image
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    # A third of the work for radiographs, which are grey.
+    source = Image.fromarray(image[..., 0] if _is_grey(image) else image)
+    return _three_channels(np.asarray(source.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)))
+
+
+def write_png(image: NDArray[np.uint8], path: Path) -> None:
+    """`image` (height, width, 3) to a PNG file, greyscale if the channels are equal; whole or not at all."""
+    # Not tempfile: its files are private to the user, and os.replace would keep that.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        picture = Image.fromarray(image[..., 0] if _is_grey(image) else image)
+        picture.save(temporary, format="PNG", compress_level=1)
+        os.replace(temporary, path)  # noqa: PTH105  (says atomic to the reader)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _is_grey(image: Pixels) -> bool:
+    return np.array_equal(image[..., 0], image[..., 1]) and np.array_equal(image[..., 0], image[..., 2])
+
+
+def _three_channels(image: Pixels) -> Pixels:
+    return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
+
+
+def _refuse(path: Path, what: str, next_step: str = EXPORT_AGAIN) -> NoReturn:
+    raise ImageError(what, where=str(path), next_step=next_step)
+
+
+def _read_bytes(path: Path, max_pixels: int) -> bytes:
+    try:
+        if path.is_dir():
+            _refuse(path, "a folder, not an image file", "Name a file inside it.")
+        if not path.is_file():
+            _refuse(path, "no such image file", "Check the path and data.images.")
+        # 16-bit RGB takes 6 bytes a pixel; the rest is room for headers and thumbnails.
+        if path.stat().st_size > 8 * max_pixels + (64 << 20):
+            _refuse(path, "file far larger than an image may be")
+        data = path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        step = "Check the path and its permissions."
+        raise ImageError(
+            f"can't be opened: {type(error).__name__}", where=str(path), next_step=step
+        ) from error
+    return data or _refuse(path, "empty file")
+
+
+@contextmanager
+def _bad_content_is_an_image_error(path: Path) -> Iterator[None]:
+    """The decoders raise anything from KeyError to struct.error for damaged files."""
+    try:
+        yield
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:
+        # Only the kind: pydicom's messages can quote header values, which are patient data.
+        what = f"damaged or not supported ({type(error).__name__})"
+        raise ImageError(what, where=str(path), next_step=EXPORT_AGAIN) from error
+
+
+def _check_size(samples: int, path: Path, max_pixels: int) -> None:
+    if samples > max_pixels:
+        _refuse(path, f"{samples:,} pixels, over the limit of {max_pixels:,}", "Export it smaller.")
+
+
+def _read_photo(data: bytes, path: Path, max_pixels: int) -> Pixels:
+    """PNG or JPEG: upright by EXIF, transparency on black."""
+    try:
+        opened = Image.open(BytesIO(data), formats=("PNG", "JPEG"))
+    except Image.DecompressionBombError as error:
+        raise ImageError("too many pixels", where=str(path), next_step="Export it smaller.") from error
+    with opened:
+        # Nothing is decoded yet: Pillow loads lazily.
+        _check_size(opened.width * opened.height, path, max_pixels)
+        upright = ImageOps.exif_transpose(opened)
+        if upright.mode.startswith("I"):
+            return _three_channels(_stretch(np.asarray(upright)))
+        if upright.has_transparency_data:
+            rgba = upright.convert("RGBA")
+            upright = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
+        return np.array(upright.convert("RGB"))
+
+
+def _read_dicom(data: bytes, path: Path, max_pixels: int) -> Pixels:
+    if DeflatedExplicitVRLittleEndian.encode() in data[:1024]:
+        # It is inflated whole while parsing, before any size can be checked.
+        _refuse(path, "deflated DICOM is not read", UNCOMPRESS)
+    header = dcmread(BytesIO(data), force=True, specific_tags=HEADER)
+    syntax = _transfer_syntax(header, path)
+    _check_header(header, path, max_pixels)
+    _check_length(header, syntax, path)
+    values, meta = get_decoder(syntax).as_array(header, index=0)
+    photometric = str(meta["photometric_interpretation"])
+    if photometric in ("MONOCHROME1", "MONOCHROME2") and values.ndim == 2:
+        return _three_channels(_grey(values, header, inverted=photometric == "MONOCHROME1"))
+    bits = int(header.BitsStored)
+    if photometric == "PALETTE COLOR":
+        values = apply_color_lut(values, header)[..., :3]
+        bits = 8 * values.dtype.itemsize
+    elif photometric != "RGB":
+        _refuse(path, "unsupported photometric interpretation")
+    return np.asarray(values >> (bits - 8) if bits > 8 else values).astype(np.uint8)
+
+
+def _transfer_syntax(header: Any, path: Path) -> UID:
+    """As stated, else the one the elements were found in; set in the header, where the decoders look."""
+    if "TransferSyntaxUID" not in header.file_meta:
+        if "PixelData" in header and header["PixelData"].is_undefined_length:
+            _refuse(path, "compressed, but no transfer syntax is stated")
+        is_implicit, is_little = header.original_encoding
+        explicit = ExplicitVRLittleEndian if is_little else ExplicitVRBigEndian
+        header.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if is_implicit else explicit
+    return UID(header.file_meta.TransferSyntaxUID)
+
+
+def _check_header(header: Any, path: Path, max_pixels: int) -> None:
+    rows, columns, samples = (header.get(name) or 0 for name in ("Rows", "Columns", "SamplesPerPixel"))
+    frames = int(header.get("NumberOfFrames") or 1)
+    if not header.get("PixelData"):
+        _refuse(
+            path, "DICOM without pixel data", "Check that it is an image, not a report, plan or DICOMDIR."
+        )
+    if rows < 1 or columns < 1 or samples not in (1, 3):
+        _refuse(path, f"impossible header: {rows} rows, {columns} columns, {samples} samples a pixel")
+    if frames != 1:
+        _refuse(path, f"{frames} frames; a radiograph has one", "Export the frame you want as its own file.")
+    _check_size(rows * columns * samples, path, max_pixels)
+
+
+def _check_length(header: Any, syntax: UID, path: Path) -> None:
+    """Refuses what has no decoder and pixel data of another size than the header states, before decoding."""
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError:
+        _refuse(path, f"unsupported transfer syntax: {syntax.name}", UNCOMPRESS)
+    if not decoder.is_available:
+        step = "Type: pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg"
+        _refuse(path, f"no decoder is installed for {syntax.name}", step)
+    rows, columns = header.Rows, header.Columns
+    stated = f"header states {rows} x {columns} pixels"
+    if syntax == RLELossless:  # its decoder compares lengths itself
+        return
+    if syntax.is_encapsulated:
+        size = _codestream_size(get_frame(header.PixelData, 0, number_of_frames=1))
+        if size != (rows, columns):
+            _refuse(path, f"{stated}, the compressed image {size or 'none'}")
+        return
+    bits = header.SamplesPerPixel * header.BitsAllocated  # a pixel
+    if header.PhotometricInterpretation == "YBR_FULL_422":
+        bits = bits * 2 // 3
+    excess = len(header.PixelData) - (rows * columns * bits + 7) // 8
+    # Some writers pad the end; a whole row or column too many means that the header lies about the size.
+    if excess < 0 or excess > max(1, min(rows, columns) * bits // 8 - 1):
+        _refuse(
+            path, f"{stated}, the pixel data have {abs(excess)} bytes too {'few' if excess < 0 else 'many'}"
+        )
+
+
+def _codestream_size(stream: bytes) -> tuple[int, int] | None:
+    """(rows, columns) a JPEG, JPEG-LS or JPEG 2000 stream will decode to, whatever the DICOM header states."""
+    start = stream.find(b"\xff\x4f\xff\x51", 0, 4096)  # JPEG 2000: SOC, then SIZ
+    if start >= 0:
+        width, height, left, top = np.frombuffer(stream, ">u4", count=4, offset=start + 8).tolist()
+        return height - top, width - left
+    at = 2
+    while stream[:2] == b"\xff\xd8" and at + 9 < len(stream) and stream[at] == 0xFF:
+        marker = stream[at + 1]
+        is_frame = 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)
+        if is_frame or marker == 0xF7:  # F7: JPEG-LS
+            return int.from_bytes(stream[at + 5 : at + 7]), int.from_bytes(stream[at + 7 : at + 9])
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(stream[at + 2 : at + 4])
+    return None
+
+
+def _grey(stored: NDArray[Any], header: Any, *, inverted: bool) -> Pixels:
+    """Stored values (height, width) to display values by the rules at the top of this file."""
+    padding = _padding(stored, header)
+    slope, intercept = float(header.get("RescaleSlope") or 1), float(header.get("RescaleIntercept") or 0)
+    values, is_plain = stored, header.BitsStored == 8 and header.PixelRepresentation == 0
+    if modality := header.get("ModalityLUTSequence"):
+        values, is_plain = _look_up(stored, modality[0])[0], False
+    elif (slope, intercept) != (1, 0):
+        values, is_plain = stored.astype(np.float32) * slope + intercept, False
+    display = _display(values, header)
+    if display is None:
+        display = stored.astype(np.uint8) if is_plain else _stretch(values, ignore=padding)
+    if inverted:
+        display = 255 - display
+    display[padding] = 0
+    return display
+
+
+def _padding(stored: NDArray[Any], header: Any) -> NDArray[np.bool_]:
+    value, limit = header.get("PixelPaddingValue"), header.get("PixelPaddingRangeLimit")
+    if value is None:
+        return np.zeros(stored.shape, bool)
+    low, high = sorted((int(value), int(value if limit is None else limit)))
+    return (stored >= low) & (stored <= high)
+
+
+def _display(values: NDArray[Any], header: Any) -> Pixels | None:
+    """By VOI LUT or window; None without a usable one."""
+    if header.get("VOILUTSequence"):
+        outputs, top = _look_up(values, header.VOILUTSequence[0])
+        display = _to_bytes(outputs, 0, top)
+        return display if np.ptp(display) else None
+    centre, width = (np.atleast_1d(header.get(name) or []) for name in ("WindowCenter", "WindowWidth"))
+    if not (len(centre) and len(width)):
+        return None
+    # PS3.3 C.11.2.1.2 and C.11.2.1.3
+    c, w, function = float(centre[0]), float(width[0]), str(header.get("VOILUTFunction") or "LINEAR")
+    if not (np.isfinite([c, w]).all() and w > 0):
+        return None
+    if function == "SIGMOID":
+        display = _to_bytes(
+            1 / (1 + np.exp(np.clip(-4 * (values.astype(np.float32) - c) / w, -60, 60))), 0, 1
+        )
+    elif function == "LINEAR_EXACT":
+        display = _to_bytes(values, c - w / 2, c + w / 2)
+    else:
+        display = _to_bytes(values, c - 0.5 - (w - 1) / 2, c - 0.5 + (w - 1) / 2)
+    return display if np.ptp(display) else None
+
+
+def _look_up(values: NDArray[Any], table: Any) -> tuple[NDArray[np.uint16], int]:
+    """`values` through a modality or VOI LUT item, and the top of its output range."""
+    # Not pydicom's apply_voi: it indexes 8-bit tables of 4,096 entries with 8-bit numbers, which wrap around.
+    count, first, _ = (int(number) for number in table.LUTDescriptor)
+    raw = table.LUTData
+    entries = np.frombuffer(raw, "<u2") if isinstance(raw, bytes) else np.atleast_1d(raw).astype(np.uint16)
+    entries = entries[: count or 1 << 16]
+    index = np.clip(np.rint(values - np.float32(first)), 0, len(entries) - 1).astype(np.intp)
+    # The stated depth is often 16 where the entries have 12 bits, so it is measured.
+    return entries[index], (1 << int(entries.max()).bit_length()) - 1
+
+
+def _stretch(values: NDArray[Any], *, ignore: NDArray[np.bool_] | None = None) -> Pixels:
+    counted = values if ignore is None or ignore.all() else values[~ignore]
+    low, high = np.percentile(counted, PERCENTILES)
+    if low == high:
+        low, high = counted.min(), counted.max()
+    return _to_bytes(values, float(low), float(high))
+
+
+def _to_bytes(values: NDArray[Any], low: float, high: float) -> Pixels:
+    """Linear from low..high to 0..255, clipped; a step at `low` when the two are equal."""
+    if high <= low:
+        return np.where(values > low, 255, 0).astype(np.uint8)
+    scaled = (values.astype(np.float32) - low) * (255 / (high - low))
+    display: Pixels = np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+    return display

@@ -1,0 +1,114 @@
+"""Map a function over rows: in order, in bounded memory, with typed failures, on all cores.
+
+The function must be picklable (a module-level function or a callable object) and must not print.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from typing import Protocol, TypeVar
+
+from radflow.errors import RadflowError, RunError
+from radflow.records import RowFailure
+from radflow.terminal import progress_bar
+
+
+class Row(Protocol):
+    """Anything with a study id."""
+
+    @property
+    def study_id(self) -> str: ...
+
+
+T = TypeVar("T", bound=Row)
+R = TypeVar("R")
+
+CHUNK = 8
+WINDOW_CHUNKS_PER_WORKER = 4
+
+
+def map_rows(
+    function: Callable[[T], R], rows: Iterable[T], *, workers: int, label: str, total: int | None = None
+) -> Iterator[R | RowFailure]:
+    """Apply ``function`` to every row and yield results in the rows' order.
+
+    At most ``workers * 4 * 8`` rows are in flight, so memory stays flat however many rows there are. Ctrl-C
+    stops at once; whatever the caller has stored by then is kept.
+
+    Args:
+        workers: processes; 0 takes all cores, 1 stays in this process.
+        label: what the progress bar says.
+        total: number of rows if known, for the time left.
+
+    Yields:
+        The result, or a RowFailure when the function raised: one bad row never costs the others.
+
+    Raises:
+        OSError: the function could not read or write; that concerns all rows.
+        RunError: a worker process died (killed, out of memory).
+    """
+    count = workers or os.cpu_count() or 1
+    results = _local(function, rows) if count == 1 else _pooled(function, rows, count)
+    with progress_bar() as progress:
+        task = progress.add_task(label, total=total, note="")
+        failures = 0
+        for result in results:
+            failures += isinstance(result, RowFailure)
+            progress.update(task, advance=1, note=f"{failures} failed" if failures else "")
+            yield result
+
+
+def _local(function: Callable[[T], R], rows: Iterable[T]) -> Iterator[R | RowFailure]:
+    for row in rows:
+        yield _attempt(function, row)
+
+
+def _attempt(function: Callable[[T], R], row: T) -> R | RowFailure:
+    try:
+        return function(row)
+    except OSError:
+        raise  # a full disk or a lost volume concerns every row, not this one
+    except RadflowError as error:
+        return RowFailure(study_id=row.study_id, kind=type(error).__name__, message=str(error))
+    except Exception as error:  # noqa: BLE001 (one row's failure; its text could hold a report, so only its type is kept)
+        return RowFailure(study_id=row.study_id, kind=type(error).__name__, message="unexpected error")
+
+
+def _attempt_chunk(function: Callable[[T], R], rows: list[T]) -> list[R | RowFailure]:
+    return [_attempt(function, row) for row in rows]
+
+
+def _pooled(function: Callable[[T], R], rows: Iterable[T], workers: int) -> Iterator[R | RowFailure]:
+    # spawn, not fork: a forked child of a process that has used torch threads can hang.
+    context = multiprocessing.get_context("spawn")
+    source = iter(rows)
+    pending: deque[Future[list[R | RowFailure]]] = deque()
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_interrupts_to_parent)
+    try:
+        while True:
+            while len(pending) < workers * WINDOW_CHUNKS_PER_WORKER and (
+                chunk := list(islice(source, CHUNK))
+            ):
+                pending.append(pool.submit(_attempt_chunk, function, chunk))
+            if not pending:
+                return
+            yield from pending.popleft().result()
+    except BrokenProcessPool:
+        raise RunError(
+            "a worker process died, perhaps for lack of memory",
+            next_step="What is done is kept: run the same command again, with fewer workers if it repeats "
+            "(--set engine.workers=1).",
+        ) from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _leave_interrupts_to_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,49 @@
+"""Two baselines that any trained model has to beat: they stand in every table beside it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from radflow.models.prompts import target_text
+from radflow.records import Study
+
+SIDE = 32
+BATCH = 256
+
+
+def most_frequent_report(train: Sequence[Study]) -> str:
+    """The training report that occurs most often word for word; of several the one that sorts first."""
+    counts = Counter(target_text(study.report) for study in train)
+    return min(counts, key=lambda text: (-counts[text], text))
+
+
+def nearest_image_reports(train: Sequence[Study], queries: Sequence[Study], *, image_root: Path) -> list[str]:
+    """For each query the report of the training study whose first image looks most alike.
+
+    Images are shrunk to 32 x 32 grey pixels and standardised each; the distance is Euclidean.
+    """
+    known = _thumbnails(train, image_root)
+    reports = [target_text(study.report) for study in train]
+    nearest: list[str] = []
+    for start in range(0, len(queries), BATCH):
+        asked = _thumbnails(queries[start : start + BATCH], image_root)
+        # |a - b|^2 = |a|^2 + |b|^2 - 2ab with |a| constant per query and |b| constant by standardisation
+        similarity = asked @ known.T
+        nearest += [reports[best] for best in similarity.argmax(axis=1)]
+    return nearest
+
+
+def _thumbnails(studies: Sequence[Study], image_root: Path) -> NDArray[np.float32]:
+    rows = np.empty((len(studies), SIDE * SIDE), dtype=np.float32)
+    for row, study in zip(rows, studies, strict=True):
+        with Image.open(image_root / study.images[0]) as image:
+            row[:] = np.asarray(image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)).ravel()
+    rows -= rows.mean(axis=1, keepdims=True)
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
+    return rows

@@ -1,0 +1,223 @@
+"""A run is a folder: stages turn files in it into files in it.
+
+For each stage there is ``manifests/STAGE.started.json`` while it runs and ``manifests/STAGE.json``, written
+last and atomically, when it is done. Both carry the stage's fingerprint: settings, seed and input hashes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from radflow.errors import RunError
+from radflow.jsonl import read_jsonl, write_json
+from radflow.records import Record
+
+R = TypeVar("R", bound=Record)
+PACKAGES = ("radflow", "torch", "transformers", "trl", "peft", "numpy", "pillow", "pydicom")
+
+
+class RunDir:
+    """One run folder, locked for this process while it is open."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @classmethod
+    @contextmanager
+    def open(cls, root: Path) -> Iterator[RunDir]:
+        """Create the folder (readable by its owner only: reports are patient data) and lock it.
+
+        Raises:
+            RunError: another process works in it, or it can't be written.
+        """
+        try:
+            root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = (root / ".lock").open("a+")
+        except OSError as error:
+            raise RunError(f"run folder can't be written: {error.strerror}", where=str(root)) from None
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                raise RunError(
+                    f"another radflow (process {lock.read().strip() or 'unknown'}) works in this folder",
+                    where=str(root),
+                    next_step="Wait for it, stop it, or choose another folder with -o.",
+                ) from None
+            lock.truncate(0)
+            lock.write(f"{os.getpid()} on {platform.node()}")
+            lock.flush()
+            yield cls(root)
+
+    def path(self, name: str) -> Path:
+        return self.root / name
+
+    def read(self, kind: type[R], name: str) -> list[R]:
+        return list(read_jsonl(kind, self.path(name)))
+
+    def manifest(self, stage: str) -> dict[str, Any] | None:
+        """What the finished stage wrote about itself; ``None`` while it isn't finished."""
+        return _read_json(self.path(f"manifests/{stage}.json"))
+
+    def status(self, stage: str, identity: Mapping[str, Any], *, redo: str) -> Literal["new", "cut", "done"]:
+        """Whether a stage with these settings and inputs is still to do, was cut, or is done.
+
+        Args:
+            identity: what decides the stage's result, from `stage_identity`.
+            redo: the command that would redo the stage, for the message.
+
+        Raises:
+            RunError: the folder holds this stage with other settings or inputs; names what differs.
+        """
+        finished = self.manifest(stage)
+        known = finished or _read_json(self.path(f"manifests/{stage}.started.json"))
+        if known is None:
+            return "new"
+        if known["fingerprint"] != fingerprint(identity):
+            changed = ", ".join(_differences(known["identity"], identity)) or "its settings"
+            raise RunError(
+                f"the stage {stage} in this folder was made with something else: {changed}",
+                where=str(self.root),
+                next_step=f"Either another folder (-o), or the settings it was made with, or redo it and all "
+                f"that rests on it: {redo}",
+            )
+        if finished is None:
+            return "cut"
+        lost = [name for name in finished["outputs"] if not self.path(name).exists()]
+        return "cut" if lost else "done"
+
+    def start(self, stage: str, identity: Mapping[str, Any]) -> None:
+        self.path(f"manifests/{stage}.json").unlink(missing_ok=True)
+        marker = {"fingerprint": fingerprint(identity), "identity": dict(identity)}
+        write_json(self.path(f"manifests/{stage}.started.json"), marker)
+
+    def finish(
+        self,
+        stage: str,
+        identity: Mapping[str, Any],
+        *,
+        outputs: Sequence[str],
+        facts: Mapping[str, Any],
+        wall_time_s: float,
+        config: Mapping[str, Any],
+    ) -> None:
+        """Write the stage's manifest: the last thing that a stage does."""
+        manifest = {
+            "stage": stage,
+            "fingerprint": fingerprint(identity),
+            "identity": dict(identity),
+            "config": dict(config),
+            "facts": dict(facts),
+            "outputs": {name: content_hash(self.path(name)) for name in outputs},
+            "wall_time_s": round(wall_time_s, 2),
+            "peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "versions": installed_versions(),
+            "git_commit": _git_commit(),
+            "machine": {"cpus": os.cpu_count(), "system": platform.platform()},
+        }
+        write_json(self.path(f"manifests/{stage}.json"), manifest)
+        self.path(f"manifests/{stage}.started.json").unlink(missing_ok=True)
+
+    def forget(self, stage: str, files: Sequence[str]) -> None:
+        """Delete a stage's manifest and what it wrote, so that it starts afresh."""
+        for name in (f"manifests/{stage}.json", f"manifests/{stage}.started.json", *files):
+            target = self.path(name)
+            if target.is_dir():
+                shutil.rmtree(target)
+            else:
+                target.unlink(missing_ok=True)
+
+
+def stage_identity(*, settings: Mapping[str, Any], seed: int, inputs: Mapping[str, str]) -> dict[str, Any]:
+    """What decides a stage's result: its settings, the seed, hashes of what it reads."""
+    return {"settings": dict(settings), "seed": seed, "inputs": dict(inputs)}
+
+
+def fingerprint(identity: Mapping[str, Any]) -> str:
+    canonical = json.dumps(identity, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file, or of the names and contents of a folder's files in order."""
+    digest = hashlib.sha256()
+    files = sorted(entry for entry in path.rglob("*") if entry.is_file()) if path.is_dir() else [path]
+    for file in files:
+        digest.update(str(file.relative_to(path.parent)).encode())
+        with file.open("rb") as handle:
+            while block := handle.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def listing_hash(path: Path) -> str:
+    """Cheap hash of a data set: a file's content, or names and sizes of what lies directly in a folder."""
+    if path.is_file():
+        return content_hash(path)
+    digest = hashlib.sha256()
+    for entry in sorted(path.iterdir()):
+        size = entry.stat().st_size if entry.is_file() else -1
+        digest.update(f"{entry.name}\0{size}\0".encode())
+    return digest.hexdigest()
+
+
+def installed_versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _git_commit() -> str | None:
+    """Commit of the radflow sources, when they lie in a git checkout."""
+    here = Path(__file__).parent
+    command = ["git", "-C", str(here), "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except json.JSONDecodeError:
+        raise RunError(
+            "manifest is damaged", where=str(path), next_step="Delete the file to redo the stage."
+        ) from None
+    if not isinstance(content, dict):
+        raise RunError("manifest is damaged", where=str(path), next_step="Delete the file to redo the stage.")
+    return content
+
+
+def _differences(old: Any, new: Any, keys: tuple[str, ...] = ()) -> Iterator[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            yield from _differences(old.get(key), new.get(key), (*keys, key))
+    elif old != new:
+        where, name = keys[0], ".".join(keys[1:]) or keys[0]
+        if where == "inputs":
+            yield f"{name} has changed"
+        else:
+            yield f"{name} was {json.dumps(old)}, is {json.dumps(new)}"

@@ -1,0 +1,57 @@
+"""Supervised fine-tuning of the model on the training reports."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from radflow.config import RunConfig
+from radflow.errors import DataError
+from radflow.models.prompts import prompt_messages, target_text
+from radflow.models.tiny import make_tiny_model
+from radflow.models.vlm import load_policy
+from radflow.records import Study
+from radflow.run_dir import RunDir
+from radflow.terminal import console
+from radflow.training.sft import train_sft
+
+
+def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
+    """studies.jsonl -> model-sft/ (whole model, or only the LoRA adapter)"""
+    studies = run.read(Study, "studies.jsonl")
+    train = [study for study in studies if study.split == "train"]
+    validation = [study for study in studies if study.split == "validation"]
+    if not train:
+        raise DataError("no training studies", where="studies.jsonl", next_step="Check data.split.")
+    policy = load_policy(base_model(config, run, train), config.model)
+    policy, facts = train_sft(
+        policy,
+        train=train,
+        validation=validation,
+        config=config.sft,
+        model_config=config.model,
+        image_root=run.root,
+        checkpoints=run.path("checkpoints-sft"),
+        logs=run.path("logs/sft"),
+        seed=config.seed,
+    )
+    policy.save(run.path("model-sft"))
+    loss = facts["best_validation_loss"]
+    console.print(f"{facts['steps']} steps, train loss {facts['train_loss']}, best validation loss {loss}")
+    return facts
+
+
+def base_model(config: RunConfig, run: RunDir, train: list[Study]) -> str | Path:
+    """Where the model to start from lies; the tiny one is made once, from the training reports."""
+    if config.model.name != "tiny":
+        return config.model.name
+    folder = run.path("model-base")
+    if not folder.is_dir():
+        texts = [target_text(study.report) for study in train]
+        texts += [prompt_messages(study, config.model)[0]["content"][-1]["text"] for study in train]
+        unfinished = run.path("model-base.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        make_tiny_model(unfinished, texts, config.model.tiny, seed=config.seed)
+        unfinished.rename(folder)
+    return folder

@@ -1,0 +1,322 @@
+"""Supervised fine-tuning on TRL's SFTTrainer: the loss falls on the report only, never on prompt or image.
+
+What is ours here: the dataset that loads images when they are needed, batches of alike length in an order
+that a resumed run repeats, and what the user sees.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import resource
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch.utils.data import Dataset, Sampler
+from transformers import (
+    EarlyStoppingCallback,
+    PrinterCallback,
+    ProgressCallback,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+from trl.trainer.sft_config import SFTConfig as TRLSFTConfig
+from trl.trainer.sft_trainer import SFTTrainer
+
+from radflow.config import ModelConfig, SFTConfig
+from radflow.errors import RunError
+from radflow.models.generation import load_image
+from radflow.models.prompts import completion_messages, prompt_messages, target_text
+from radflow.models.vlm import Policy, parameter_counts, set_trainable
+from radflow.records import Study
+from radflow.terminal import progress_bar
+
+LENGTH_GROUP_BATCHES = 16
+BLACK = (0, 0, 0)
+
+
+class ReportDataset(Dataset[dict[str, Any]]):
+    """Studies as TRL's prompt-completion rows; images are read (and augmented) when a row is asked for."""
+
+    def __init__(
+        self, studies: Sequence[Study], model: ModelConfig, *, image_root: Path, augment: bool, seed: int
+    ) -> None:
+        self.studies = studies
+        self.model = model
+        self.image_root = image_root
+        self.augment = augment
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called at the start of every epoch: augmentation depends on (seed, epoch, study) alone."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.studies)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        study = self.studies[index]
+        images = [load_image(self.image_root / name) for name in study.images]
+        if self.augment:
+            generator = random.Random(f"{self.seed}-{self.epoch}-{study.study_id}")
+            images = [augment_image(image, generator) for image in images]
+        return {
+            "images": images,
+            "prompt": prompt_messages(study, self.model),
+            "completion": completion_messages(study.report),
+        }
+
+
+def augment_image(image: Image.Image, generator: random.Random) -> Image.Image:
+    """Shift up to 4 %, scale up to 5 %, rotate up to 4 degrees, change contrast and brightness up to 15 %.
+
+    Never mirrors: left and right are findings.
+    """
+    width, height = image.size
+    angle = math.radians(generator.uniform(-4, 4))
+    scale = generator.uniform(0.95, 1.05)
+    shift_x, shift_y = (generator.uniform(-0.04, 0.04) * side for side in (width, height))
+    cos, sin = math.cos(angle) / scale, math.sin(angle) / scale
+    centre_x, centre_y = width / 2 + shift_x, height / 2 + shift_y
+    # Pillow wants the inverse map: output pixel -> input pixel, about the image's centre.
+    matrix = (
+        *(cos, sin, width / 2 - cos * centre_x - sin * centre_y),
+        *(-sin, cos, height / 2 + sin * centre_x - cos * centre_y),
+    )
+    moved = image.transform(
+        image.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR, fillcolor=BLACK
+    )
+    gain, offset = generator.uniform(0.85, 1.15), generator.uniform(-20, 20)
+    return moved.point(
+        [min(255, max(0, round(gain * (level - 128) + 128 + offset))) for level in range(256)] * 3
+    )
+
+
+class LengthGroupedSampler(Sampler[int]):
+    """A new order every epoch, in which rows of alike length stand together, so that little is padded.
+
+    The order depends on (seed, epoch) alone: a resumed epoch goes on exactly where it stopped.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, *, seed: int) -> None:
+        self.lengths = lengths
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = random.Random(f"{self.seed}-{self.epoch}")
+        order = list(range(len(self.lengths)))
+        generator.shuffle(order)
+        group = self.batch_size * LENGTH_GROUP_BATCHES
+        batches: list[list[int]] = []
+        for start in range(0, len(order), group):
+            members = sorted(order[start : start + group], key=lambda row: (self.lengths[row], row))
+            batches += [members[at : at + self.batch_size] for at in range(0, len(members), self.batch_size)]
+        full = [batch for batch in batches if len(batch) == self.batch_size]
+        rest = [batch for batch in batches if len(batch) < self.batch_size]
+        generator.shuffle(full)
+        for batch in full + rest:
+            yield from batch
+
+
+class ReportSFTTrainer(SFTTrainer):
+    """TRL's SFTTrainer with the sampler above."""
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        dataset: Any = train_dataset or self.train_dataset
+        lengths = [len(target_text(study.report)) for study in dataset.studies]
+        return LengthGroupedSampler(lengths, self.args.train_batch_size, seed=self.args.seed)
+
+
+class ProgressAndSafety(TrainerCallback):
+    """Shows steps, loss and time left; stops a run whose loss is no longer a number."""
+
+    def __init__(self) -> None:
+        self.progress = progress_bar()
+        self.loss = self.validation_loss = ""
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self.progress.start()
+        self.task = self.progress.add_task("sft", total=state.max_steps, completed=state.global_step, note="")
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self.progress.update(self.task, completed=state.global_step, note=self.loss + self.validation_loss)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: Any,
+    ) -> None:
+        logs = logs or {}
+        for key in ("loss", "eval_loss"):
+            if key in logs and not math.isfinite(logs[key]):
+                raise RunError(
+                    f"{key} is {logs[key]} at step {state.global_step}",
+                    next_step="Lower sft.learning_rate (or sft.max_grad_norm) and run again with --redo sft.",
+                )
+        if "loss" in logs:
+            self.loss = f"loss {logs['loss']:.3f}"
+        if "eval_loss" in logs:
+            self.validation_loss = f", validation {logs['eval_loss']:.3f}"
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self.progress.stop()
+
+
+def train_sft(
+    policy: Policy,
+    *,
+    train: Sequence[Study],
+    validation: Sequence[Study],
+    config: SFTConfig,
+    model_config: ModelConfig,
+    image_root: Path,
+    checkpoints: Path,
+    logs: Path,
+    seed: int,
+) -> tuple[Policy, dict[str, Any]]:
+    """Fine-tune, going on from the last whole checkpoint if there is one.
+
+    Args:
+        validation: studies whose loss decides early stopping and the best checkpoint; may be empty.
+        checkpoints: folder of the trainer's checkpoints.
+        logs: folder of TensorBoard events.
+
+    Returns:
+        The policy at its best validation loss (the last step without validation), and facts for the manifest.
+
+    Raises:
+        RunError: the loss is no longer a number.
+    """
+    peft_config = set_trainable(policy.model, model_config)
+    datasets = {
+        name: ReportDataset(studies, model_config, image_root=image_root, augment=augment, seed=seed)
+        for name, studies, augment in (("train", train, config.augment), ("validation", validation, False))
+    }
+    progress = ProgressAndSafety()
+    trainer = ReportSFTTrainer(
+        model=policy.model,
+        args=_arguments(config, model_config, len(train), bool(validation), checkpoints, seed),
+        train_dataset=datasets["train"],
+        eval_dataset=datasets["validation"] if validation else None,
+        processing_class=policy.processor,
+        peft_config=peft_config,
+        callbacks=[progress, _tensorboard(logs)],
+    )
+    for unwanted in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(unwanted)
+    if validation and config.patience:
+        trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=config.patience))
+    resumed_from = last_whole_checkpoint(checkpoints)
+    started = time.perf_counter()
+    try:
+        result = trainer.train(resume_from_checkpoint=str(resumed_from) if resumed_from else None)
+    finally:
+        progress.progress.stop()
+    model: Any = trainer.model
+    return Policy(model, policy.processor), {
+        **parameter_counts(model),
+        "train_studies": len(train),
+        "validation_studies": len(validation),
+        "steps": result.global_step,
+        "resumed_from_step": int(resumed_from.name.rsplit("-", 1)[1]) if resumed_from else None,
+        "train_loss": round(result.training_loss, 4),
+        "best_validation_loss": trainer.state.best_metric,
+        "seconds": round(time.perf_counter() - started, 1),
+        "peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+    }
+
+
+def _arguments(
+    config: SFTConfig, model: ModelConfig, studies: int, validates: bool, checkpoints: Path, seed: int
+) -> TRLSFTConfig:
+    steps_per_epoch = math.ceil(math.ceil(studies / config.batch_size) / config.gradient_accumulation)
+    total = max(1, math.ceil(steps_per_epoch * config.epochs))
+    every = max(1, total // config.evaluations)
+    return TRLSFTConfig(
+        output_dir=str(checkpoints),
+        max_steps=total,
+        per_device_train_batch_size=config.batch_size,
+        per_device_eval_batch_size=config.batch_size,
+        gradient_accumulation_steps=config.gradient_accumulation,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type=config.schedule,
+        warmup_steps=round(config.warmup_fraction * total),
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.max_grad_norm,
+        gradient_checkpointing=config.gradient_checkpointing,
+        completion_only_loss=True,
+        loss_type="nll",
+        max_length=None,  # truncation could cut image tokens away from their pixels
+        bf16=model.bf16_autocast,
+        use_cpu=model.device == "cpu" or (model.device == "auto" and not torch.cuda.is_available()),
+        eval_strategy="steps" if validates else "no",
+        eval_steps=every,
+        save_strategy="steps",
+        save_steps=every,
+        save_total_limit=2,
+        load_best_model_at_end=validates,
+        metric_for_best_model="eval_loss" if validates else None,
+        greater_is_better=False,
+        logging_steps=max(1, min(10, total // 20)),
+        logging_nan_inf_filter=False,  # a loss of NaN must be seen, not smoothed away
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        report_to=[],
+        seed=seed,
+        data_seed=seed,
+    )
+
+
+def _tensorboard(folder: Path) -> TrainerCallback:
+    from torch.utils.tensorboard import SummaryWriter
+    from transformers.integrations.integration_utils import TensorBoardCallback
+
+    return TensorBoardCallback(SummaryWriter(log_dir=str(folder)))
+
+
+def last_whole_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that was written to its end; half-written ones are deleted.
+
+    The trainer writes trainer_state.json last, so its absence marks a checkpoint that was cut.
+    """
+    whole: list[Path] = []
+    for checkpoint in folder.glob("checkpoint-*"):
+        if _is_json(checkpoint / "trainer_state.json"):
+            whole.append(checkpoint)
+        else:
+            shutil.rmtree(checkpoint)
+    return max(whole, key=lambda path: int(path.name.rsplit("-", 1)[1]), default=None)
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return False
+    return True
