@@ -23,7 +23,8 @@ Row = tuple[str | None, str | None]
 """(findings, impression); ``None`` for a missing section."""
 
 NORMAL = re.compile(
-    r"\bno (?:evidence (?:of|for) )?(?:acute|active|significant)\b|\b(?:normal|negative|clear|unremarkable)\b",
+    r"\bno (?:evidence (?:of|for) )?(?:acute|active|significant)\b"
+    r"|\b(?:normal|negative|clear|unremarkable)\b",
     re.IGNORECASE,
 )
 """Words of a normal impression; only impressions of at most ``NORMAL_WORDS`` words count as normal."""

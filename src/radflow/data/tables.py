@@ -5,9 +5,13 @@ from __future__ import annotations
 import csv
 import difflib
 import json
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 from radflow.errors import DataError
 
@@ -50,18 +54,59 @@ def read_saved_dataset(path: Path) -> Iterator[tuple[int, str | None, Row]]:
     Raises:
         DataError: the folder can't be read.
     """
-    import datasets  # slow to import
-
+    number = 0
     with _data_errors(path):
-        loaded = datasets.load_from_disk(str(path))
-        parts = loaded.items() if isinstance(loaded, datasets.DatasetDict) else [(None, loaded)]
-        number = 0
-        for split, dataset in parts:
-            # As Arrow, image features stay {"bytes", "path"}: nothing is decoded here.
-            for table in dataset.with_format("arrow").iter(batch_size=BATCH):
+        for split, dataset in _load_parts(path):
+            for table in dataset.iter(batch_size=BATCH):
                 for row in table.to_pylist():
                     number += 1
-                    yield number, None if split is None else str(split), row
+                    yield number, split, row
+
+
+def read_cell(path: Path, number: int, column: str) -> object:
+    """One cell of a Parquet file or a saved dataset by its row number from 1, cheap for neighbouring rows.
+
+    Raises:
+        DataError: the table can't be read any more.
+    """
+    with _data_errors(path):
+        if path.is_dir():
+            for _, dataset in _load_parts(path):
+                if number <= len(dataset):
+                    return dataset.select_columns([column])[number - 1][column][0].as_py()
+                number -= len(dataset)
+            raise IndexError(number)
+        ends = _group_ends(path)
+        group = bisect_left(ends, number)
+        return _group_cells(path, group, column)[number - 1 - (ends[group - 1] if group else 0)].as_py()
+
+
+@lru_cache(maxsize=2)
+def _load_parts(path: Path) -> list[tuple[str | None, Any]]:
+    """Split name and dataset, as Arrow, so that image features stay {"bytes", "path"} and undecoded."""
+    import datasets  # slow to import
+
+    loaded = datasets.load_from_disk(str(path))
+    if isinstance(loaded, datasets.DatasetDict):
+        return [(str(split), dataset.with_format("arrow")) for split, dataset in loaded.items()]
+    return [(None, loaded.with_format("arrow"))]
+
+
+@lru_cache(maxsize=2)
+def _group_ends(path: Path) -> list[int]:
+    """Number of the last row of each row group."""
+    import pyarrow.parquet
+
+    metadata = pyarrow.parquet.read_metadata(path)
+    return list(accumulate(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)))
+
+
+@lru_cache(maxsize=2)
+def _group_cells(path: Path, group: int, column: str) -> Any:
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetFile(path) as file:
+        return file.read_row_group(group, columns=[column]).column(0)
 
 
 def require_columns(row: Row, wanted: Mapping[str, str], *, where: str) -> None:
@@ -134,7 +179,7 @@ def _data_errors(path: Path) -> Iterator[None]:
     """Reading errors name the file and their kind only, as their own text may quote a report."""
     try:
         yield
-    except (OSError, ValueError, KeyError, csv.Error) as error:  # pyarrow's errors are these too
+    except (OSError, ValueError, LookupError, csv.Error) as error:  # pyarrow's errors are these too
         raise DataError(
             f"the table can't be read ({type(error).__name__})",
             where=str(path),

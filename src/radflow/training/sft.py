@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from datasets import Dataset
 from PIL import Image
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Sampler
 from transformers import (
     EarlyStoppingCallback,
     PrinterCallback,
@@ -43,8 +44,11 @@ LENGTH_GROUP_BATCHES = 16
 BLACK = (0, 0, 0)
 
 
-class ReportDataset(Dataset[dict[str, Any]]):
-    """Studies as TRL's prompt-completion rows; images are read (and augmented) when a row is asked for."""
+class ReportRows:
+    """Turns row numbers into TRL's prompt-completion rows; images are read (and augmented) when asked for.
+
+    TRL takes only `datasets.Dataset`, so this is the transform of a data set of row numbers.
+    """
 
     def __init__(
         self, studies: Sequence[Study], model: ModelConfig, *, image_root: Path, augment: bool, seed: int
@@ -56,24 +60,37 @@ class ReportDataset(Dataset[dict[str, Any]]):
         self.seed = seed
         self.epoch = 0
 
-    def set_epoch(self, epoch: int) -> None:
-        """Called at the start of every epoch: augmentation depends on (seed, epoch, study) alone."""
-        self.epoch = epoch
+    def as_dataset(self) -> Dataset:
+        dataset = Dataset.from_dict({"row": list(range(len(self.studies)))})
+        dataset.set_transform(self)
+        return dataset
 
-    def __len__(self) -> int:
-        return len(self.studies)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        study = self.studies[index]
-        images = [load_image(self.image_root / name) for name in study.images]
-        if self.augment:
-            generator = random.Random(f"{self.seed}-{self.epoch}-{study.study_id}")
-            images = [augment_image(image, generator) for image in images]
+    def __call__(self, batch: dict[str, list[int]]) -> dict[str, list[Any]]:
+        studies = [self.studies[row] for row in batch["row"]]
         return {
-            "images": images,
-            "prompt": prompt_messages(study, self.model),
-            "completion": completion_messages(study.report),
+            "images": [self._images(study) for study in studies],
+            "prompt": [prompt_messages(study, self.model) for study in studies],
+            "completion": [completion_messages(study.report) for study in studies],
         }
+
+    def _images(self, study: Study) -> list[Image.Image]:
+        images = [load_image(self.image_root / name) for name in study.images]
+        if not self.augment:
+            return images
+        generator = random.Random(f"{self.seed}-{self.epoch}-{study.study_id}")
+        return [augment_image(image, generator) for image in images]
+
+
+class NewEpoch(TrainerCallback):
+    """Tells the training rows their epoch: augmentation depends on (seed, epoch, study) alone."""
+
+    def __init__(self, rows: ReportRows) -> None:
+        self.rows = rows
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self.rows.epoch = int(state.epoch or 0)
 
 
 def augment_image(image: Image.Image, generator: random.Random) -> Image.Image:
@@ -138,10 +155,12 @@ class LengthGroupedSampler(Sampler[int]):
 class ReportSFTTrainer(SFTTrainer):
     """TRL's SFTTrainer with the sampler above."""
 
+    def __init__(self, *, lengths: Sequence[int], **arguments: Any) -> None:
+        self.lengths = lengths
+        super().__init__(**arguments)
+
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
-        dataset: Any = train_dataset or self.train_dataset
-        lengths = [len(target_text(study.report)) for study in dataset.studies]
-        return LengthGroupedSampler(lengths, self.args.train_batch_size, seed=self.args.seed)
+        return LengthGroupedSampler(self.lengths, self.args.train_batch_size, seed=self.args.seed)
 
 
 class ProgressAndSafety(TrainerCallback):
@@ -214,19 +233,18 @@ def train_sft(
         RunError: the loss is no longer a number.
     """
     peft_config = set_trainable(policy.model, model_config)
-    datasets = {
-        name: ReportDataset(studies, model_config, image_root=image_root, augment=augment, seed=seed)
-        for name, studies, augment in (("train", train, config.augment), ("validation", validation, False))
-    }
+    rows = ReportRows(train, model_config, image_root=image_root, augment=config.augment, seed=seed)
+    held_out = ReportRows(validation, model_config, image_root=image_root, augment=False, seed=seed)
     progress = ProgressAndSafety()
     trainer = ReportSFTTrainer(
         model=policy.model,
         args=_arguments(config, model_config, len(train), bool(validation), checkpoints, seed),
-        train_dataset=datasets["train"],
-        eval_dataset=datasets["validation"] if validation else None,
+        train_dataset=rows.as_dataset(),
+        eval_dataset=held_out.as_dataset() if validation else None,
         processing_class=policy.processor,
         peft_config=peft_config,
-        callbacks=[progress, _tensorboard(logs)],
+        callbacks=[progress, NewEpoch(rows), _tensorboard(logs)],
+        lengths=[len(target_text(study.report)) for study in train],
     )
     for unwanted in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(unwanted)

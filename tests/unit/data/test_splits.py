@@ -96,7 +96,7 @@ def test_auto_takes_the_sources_split_else_draws() -> None:
 
 
 def test_leaking_patients_are_named_up_to_five_with_a_remedy() -> None:
-    studies = [study(f"{p}{s}", p, s) for p in "abcdefg" for s in ("train", "test")]  # type: ignore[arg-type]
+    studies = [study(f"{p}{s}", p, s) for p in "abcdefg" for s in ("train", "test")]
     with pytest.raises(DataError, match=r"7 \(a, b, c, d, e, \.\.\.\)") as caught:
         split_ids(studies, method="source")
     assert "seeded" in str(caught.value)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
 
 from radflow.config import DataConfig, TableConfig
 from radflow.data.sources import SourceStudy
 from radflow.data.sources.table import read_table
-from radflow.errors import DataError
+from radflow.errors import DataError, ImageError
 from radflow.records import LeftOut
 
 REPORT = "FINDINGS: Heart is normal.\nIMPRESSION: No acute disease."
@@ -42,17 +42,10 @@ def write(folder: Path, kind: str, *rows: Row) -> Path:
 
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows)), path)
     else:
-        save_dataset(path, list(rows))
+        import datasets
+
+        datasets.Dataset.from_list(list(rows)).save_to_disk(str(path))
     return path
-
-
-def save_dataset(path: Path, rows: list[Row], *, image_feature: bool = False) -> None:
-    import datasets
-
-    dataset = datasets.Dataset.from_list(rows)
-    if image_feature:
-        dataset = dataset.cast_column("image", datasets.Image())
-    dataset.save_to_disk(str(path))
 
 
 def read(root: Path, *, table: dict[str, Any] | None = None, **settings: Any) -> list[SourceStudy | LeftOut]:
@@ -289,22 +282,37 @@ def test_data_images_is_searched_first_and_allows_absolute_paths(
         read(absolute, images=images / "none")
 
 
-@pytest.mark.parametrize("kind", ["feature", "parquet"])
-def test_images_inside_the_table_become_small_grey_arrays(folder: Path, kind: str) -> None:
-    content = encoded(size=(80, 40))
-    if kind == "feature":
-        path = folder / "saved"
-        save_dataset(path, [row(image={"bytes": content, "path": None})], image_feature=True)
+@pytest.mark.parametrize("kind", ["saved", "dict", "parquet"])
+def test_images_inside_the_table_are_decoded_when_called_for(folder: Path, kind: str) -> None:
+    import datasets
+    import pyarrow
+    import pyarrow.parquet
+
+    cells: list[Any] = [encoded(colour) for colour in (10, 20, 30, 40, 50)]
+    path = folder / kind
+    if kind == "parquet":
+        path = folder / "table.parquet"
+        rows = [row(f"s{i}", image=cell) for i, cell in enumerate(cells)]
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path, row_group_size=2)
     else:
-        path = write(folder, "parquet", row(image=content))
-    (image,) = read_one(path, image_long_side=32).images
-    assert isinstance(image, np.ndarray)
-    assert (image.shape, image.dtype) == ((16, 32), np.uint8)
-    assert set(image.ravel()) == {200}
+        rows = [row(f"s{i}", image={"bytes": cell, "path": None}) for i, cell in enumerate(cells)]
+        whole = datasets.Dataset.from_list(rows).cast_column("image", datasets.Image())
+        if kind == "saved":
+            whole.save_to_disk(str(path))
+        else:
+            parts = {"train": whole.select(range(3)), "test": whole.select(range(3, 5))}
+            datasets.DatasetDict(parts).save_to_disk(str(path))
+    studies = [study for study in read(path) if isinstance(study, SourceStudy)]
+    images = [pickle.loads(pickle.dumps(study.images[0])) for study in studies]  # noqa: S301
+    assert [image().shape for image in images] == [(4, 6, 3)] * 5
+    assert [int(image()[0, 0, 0]) for image in reversed(images)] == [50, 40, 30, 20, 10]
 
 
-def test_unreadable_image_inside_the_table_is_left_out(folder: Path) -> None:
-    assert reasons(write(folder, "parquet", row(image=b"no image"))) == ["unreadable_image"]
+def test_unreadable_image_inside_the_table_is_an_image_error_with_its_row(folder: Path) -> None:
+    (image,) = read_one(write(folder, "parquet", row(image=b"no image"))).images
+    assert callable(image)
+    with pytest.raises(ImageError, match="row 1"):
+        image()
 
 
 def test_keys_of_a_dataset_dict_are_the_split(folder: Path) -> None:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from radflow.data.phantoms.chest_bodies import ViewName
 from radflow.data.phantoms.chest_image import Anatomy, render, sample_anatomy
 from radflow.data.phantoms.chest_text import WrittenReport, write_indication, write_report
 from radflow.data.phantoms.chest_truth import LOCATIONS, SEVERITIES, SIDES, Dice, Lesion, sample_lesions
@@ -153,7 +154,7 @@ def contact_sheet(
         who, noise = np.random.SeedSequence((SCHEME, seed, number)).spawn(2)
         lesions = [Lesion(finding, (0.5,) * 8) for finding in findings]
         rng = np.random.Generator(np.random.PCG64(noise))
-        view = "lateral" if lateral else "frontal"
+        view: ViewName = "lateral" if lateral else "frontal"
         image = render(sample_anatomy(_dice(who)), lesions, image_size=image_size, view=view, rng=rng)
         x, y = number % columns * image_size, number // columns * cell
         sheet.paste(Image.fromarray(image), (x, y))

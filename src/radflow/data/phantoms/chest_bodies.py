@@ -44,6 +44,8 @@ class Grid:
         pixel: pixel size in the patient, cm.
         is_lateral: whether rays run along x.
         pose: kept to find the pixels of a patient position again.
+        size: pixels per side of the whole image.
+        origin: row and column of the first pixel, when the grid is a part of the image.
     """
 
     u: Array
@@ -51,6 +53,13 @@ class Grid:
     pixel: float
     is_lateral: bool
     pose: Pose
+    size: int
+    origin: tuple[int, int] = (0, 0)
+
+    def part(self, rows: slice, columns: slice) -> Grid:
+        """The same view on a rectangle of its pixels."""
+        u, y = self.u[rows, columns].copy(), self.y[rows, columns].copy()
+        return Grid(u, y, self.pixel, self.is_lateral, self.pose, self.size, (rows.start, columns.start))
 
     def project(self, point: Point) -> tuple[float, float]:
         """(u, y) of a 3-D point."""
@@ -58,14 +67,15 @@ class Grid:
 
     def window(self, points: Sequence[tuple[float, float]], margin: float) -> tuple[slice, slice]:
         """Rows and columns that hold all ``points`` with ``margin`` cm around them; may be empty."""
-        size, pose = self.u.shape[0], self.pose
+        size, pose = self.size, self.pose
         cos, sin = math.cos(pose.angle), math.sin(pose.angle)
         columns, rows = [], []
         for u, y in points:
             a, b = (u - pose.shift_x) / pose.scale, (y - pose.shift_y) / pose.scale
             column = cos * a + sin * b
-            columns.append((-column if self.is_lateral else column) / FIELD_CM * size + size / 2)
-            rows.append((-sin * a + cos * b) / FIELD_CM * size + size / 2)
+            column = -column if self.is_lateral else column
+            columns.append(column / FIELD_CM * size + size / 2 - self.origin[1])
+            rows.append((-sin * a + cos * b) / FIELD_CM * size + size / 2 - self.origin[0])
         reach = 1.2 * margin / self.pixel + 1.5
         return (
             slice(max(0, int(min(rows) - reach)), max(0, int(max(rows) + reach) + 1)),
@@ -86,7 +96,7 @@ def make_grid(size: int, *, view: ViewName, pose: Pose) -> Grid:
     cos, sin = np.float32(math.cos(pose.angle) * pose.scale), np.float32(math.sin(pose.angle) * pose.scale)
     u = cos * column - sin * row + np.float32(pose.shift_x)
     y = sin * column + cos * row + np.float32(pose.shift_y)
-    return Grid(u, y, FIELD_CM / size * pose.scale, view == "lateral", pose)
+    return Grid(u, y, FIELD_CM / size * pose.scale, view == "lateral", pose, size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,14 +185,20 @@ class LungShape:
         return _chord(-0.5, c * _root(1 - across * across * across))
 
 
+def clip(values: Array, low: float, high: float) -> Array:
+    """``np.clip`` without its overhead, which dominates on small windows."""
+    clipped: Array = np.minimum(np.maximum(values, np.float32(low)), np.float32(high))
+    return clipped
+
+
 def _root(inside: Array) -> Array:
-    return np.sqrt(np.maximum(inside, np.float32(0)))
+    return np.asarray(np.sqrt(np.maximum(inside, np.float32(0))), dtype=np.float32)
 
 
 def _rounding(down: Array, length: float) -> Array:
     """0 at the apex, 1 from ``length`` cm below it, a quarter circle between."""
-    rest = 1 - np.clip(down * np.float32(1 / length), 0, 1)
-    return np.sqrt(1 - rest * rest)
+    rest = 1 - clip(down * np.float32(1 / length), 0, 1)
+    return np.asarray(np.sqrt(1 - rest * rest), dtype=np.float32)
 
 
 _STEPS = 4096
@@ -194,18 +210,20 @@ _STRIP: Array = (_EDGE * np.sqrt(1 - _EDGE**2) + np.arcsin(_EDGE)).astype(np.flo
 def strip_average(distance: Array, radius: Array | float, pixel: float) -> Array:
     """Mean path (cm) through a tube over a pixel's width, for rays ``distance`` cm from its axis.
 
-    The chord 2 sqrt(r**2 - d**2) is integrated over the pixel in closed form, so that wires thinner than a
-    pixel keep their mass instead of flickering between sampling points.
+    For wires thinner than a pixel the chord 2 sqrt(r**2 - d**2) is integrated over the pixel in closed form,
+    so that they keep their mass instead of flickering between sampling points.
     """
     r = np.asarray(radius, dtype=np.float32)
-    if r.min() > 1.1 * pixel:  # wide against the pixel: the chord at its centre is close enough
-        return np.asarray(2 * _root(r * r - distance * distance), dtype=np.float32)
+    if r.max() > 0.75 * pixel:  # wide against the pixel: two Gauss points do, at a third of the cost
+        squared, offset = r * r, np.float32(pixel / 12**0.5)
+        inner, outer = distance - offset, distance + offset
+        return _root(squared - inner * inner) + _root(squared - outer * outer)
     scale = np.float32(_STEPS / 2) / r
     middle = distance * scale + np.float32(_STEPS / 2)
     half = scale * np.float32(pixel / 2)
-    last = np.float32(_STEPS - 1)
-    high = _STRIP.take(np.clip(middle + half, 0, last).astype(np.int32))
-    low = _STRIP.take(np.clip(middle - half, 0, last).astype(np.int32))
+    last = _STEPS - 1
+    high = _STRIP.take(clip(middle + half, 0, last).astype(np.int32))
+    low = _STRIP.take(clip(middle - half, 0, last).astype(np.int32))
     return np.asarray((high - low) * (r * r * np.float32(1 / pixel)), dtype=np.float32)
 
 
@@ -237,7 +255,7 @@ def add_tubes(canvas: Array, grid: Grid, tubes: Sequence[Tube]) -> None:
         return
     du, dy = u1 - u0, y1 - y0
     squared = np.maximum(du * du + dy * dy, np.float32(1e-6))
-    along = np.clip(u * (du / squared) + y * (dy / squared), 0, 1)
+    along = clip(u * (du / squared) + y * (dy / squared), 0, 1)
     u -= along * du
     y -= along * dy
     radius = r0 + (r1 - r0) * along if (r0 != r1).any() else r0

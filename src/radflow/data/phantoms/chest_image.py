@@ -21,9 +21,10 @@ from radflow.data.phantoms.chest_bodies import (
     Grid,
     LungShape,
     Pose,
-    ViewName,
     Tube,
+    ViewName,
     add_tubes,
+    clip,
     common,
     make_grid,
     strip_average,
@@ -111,7 +112,7 @@ def sample_anatomy(dice: Dice) -> Anatomy:
         brightness=dice.uniform(-0.12, 0.12),
         contrast=dice.uniform(0.93, 1.08),
         photons=dice.uniform(4e4, 1.2e5),
-        jitter=tuple(dice.uniform() for _ in range(32)),
+        jitter=tuple(dice.uniform() for _ in range(14)),
     )
 
 
@@ -132,8 +133,12 @@ def attenuation(anatomy: Anatomy, lesions: Sequence[Lesion], *, image_size: int,
     total = _soft_tissue(grid, anatomy)
     heart = _heart(anatomy, changes).chord(grid)
     vessels = np.zeros_like(total)
-    for sign in (-1, 1):
-        _subtract_lung(total, grid, anatomy, changes, lesions, heart, vessels, sign=sign)
+    for sign in (-1, 1):  # each on the part of the image where that side can be
+        corners = [(0.0, -13.2), (sign * 13.6, -13.2), (sign * 13.6, 19.0), (0.0, 19.0)]
+        window = (slice(0, image_size),) * 2 if view == "lateral" else grid.window(corners, 0.5)
+        behind = Chord(heart.low[window], heart.high[window])
+        side = grid.part(*window)
+        _subtract_lung(total[window], side, anatomy, changes, lesions, behind, vessels[window], sign=sign)
     total += np.float32(MU_SOFT - MU_LUNG) * vessels
     _add_airways(total, grid, changes)
     _add_skeleton(total, grid, anatomy, changes)
@@ -158,7 +163,8 @@ def expose(
         signal = signal + noise_sigma(signal, anatomy, pixel_cm2=pixel * pixel) * noise
     low, high = display_window(anatomy, view=view)
     grey = (signal - np.float32(low)) * np.float32(255 / (high - low))
-    return np.clip(grey, 0, 255).astype(np.uint8)
+    shown: NDArray[np.uint8] = clip(grey, 0, 255).astype(np.uint8)
+    return shown
 
 
 def display_window(anatomy: Anatomy, *, view: ViewName) -> tuple[float, float]:
@@ -181,7 +187,7 @@ def _blur(signal: Array, *, variance: float) -> Array:
 
 def _soft_tissue(grid: Grid, anatomy: Anatomy) -> Array:
     """Trunk (neck, sloping shoulders, chest), breasts and the stomach's gas bubble."""
-    slope = np.clip((grid.y + np.float32(17.2)) / np.float32(4.6), 0, 1)
+    slope = clip((grid.y + np.float32(17.2)) / np.float32(4.6), 0, 1)
     slope = slope * slope * (3 - 2 * slope)
     a = np.float32(anatomy.width) * (4.8 + np.float32(11.4) * slope)
     c = np.float32(anatomy.depth) * (5.5 + np.float32(5.0) * slope)
@@ -264,7 +270,7 @@ def _add_airways(total: Array, grid: Grid, changes: Changes) -> None:
 
 
 def _add_skeleton(total: Array, grid: Grid, anatomy: Anatomy, changes: Changes) -> None:
-    """Spine with discs, sternum (lateral view only: in the frontal one the spine hides it), ribs, clavicles."""
+    """Spine with discs, sternum (only in the lateral view: else the spine hides it), ribs, clavicles."""
     mu = np.float32(MU_BONE * anatomy.bone)
     back = -6.3 * anatomy.depth
     spine = strip_average(grid.u - np.float32(back if grid.is_lateral else 0.0), 1.75, grid.pixel)

@@ -1,7 +1,7 @@
 """How findings change the phantom's body: fluid, gas, opacities, broken ribs and devices.
 
-Sizes are in cm, so that a severity means the same at every image size. Each finding reads its own jitter only:
-taking one away leaves the rest of the image as it was (apart from what the finding itself displaced).
+Sizes are in cm, so that a severity means the same at every image size. Each finding reads its own jitter
+only: taking one away leaves the rest of the image as it was (apart from what the finding itself displaced).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from radflow.data.phantoms.chest_bodies import (
     Point,
     Tube,
     add_tubes,
+    clip,
     strip_average,
     tubes_along,
 )
@@ -52,7 +53,7 @@ RETRACTION: Mapping[str, tuple[float, float]] = {
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What findings displace: mediastinal shift (cm towards the patient's left), heart size, vessels, domes, ribs.
+    """What findings displace: mediastinum (cm towards the patient's left), heart, vessels, domes, ribs.
 
     ``broken`` holds (sign, rib, distance of the break from the midline, step in cm) of each fracture.
     """
@@ -82,7 +83,7 @@ def changes_of(lesions: Sequence[Lesion]) -> Changes:
                 congestion = 1.25 if severity == "mild" else 1.5
             case "pneumothorax" if severity == "tension":
                 shift -= 3.2 * sum(signs(lesion))
-                dome = {sign: 2.2 for sign in signs(lesion)}
+                dome = dict.fromkeys(signs(lesion), 2.2)
             case "pleural_effusion" if severity == "large":
                 shift -= 1.2 * sum(signs(lesion))
             case "atelectasis" if severity == "moderate":
@@ -118,9 +119,7 @@ def gas_and_lung(
             inside, skin = lung.chord(grid).length, 0.35
         density = {"small": 1.1, "moderate": 1.35, "large": 1.9, "tension": 2.1}[severity]
         lung_path = np.minimum(air, inside)
-        edge = np.clip(inside, 0, 1) * np.clip(
-            3 - inside, 0, 1
-        )  # the pleural line, where rays graze the lung
+        edge = clip(inside, 0, 1) * clip(3 - inside, 0, 1)  # the pleural line, where rays graze the lung
         return lung_path + np.float32(skin) * edge * (air > 0), density
     return air, 1.0
 
@@ -149,9 +148,9 @@ def _drowned(grid: Grid, lesion: Lesion) -> Array:
     """Share of each ray's lung path that is fluid: all of it below a meniscus that climbs the wall."""
     level = _between(FLUID_LEVEL[str(lesion.finding.severity)], lesion.jitter[0])
     from_centre = np.abs(grid.u + np.float32(0.5)) if grid.is_lateral else np.abs(grid.u) - np.float32(5.0)
-    climb = np.clip(from_centre * np.float32(1 / 7.5), 0, 1.1)
+    climb = clip(from_centre * np.float32(1 / 7.5), 0, 1.1)
     surface = np.float32(level) - np.float32(2.9) * climb * climb
-    below = np.clip((grid.y - surface) * np.float32(1 / 1.4) + np.float32(0.5), 0, 1)
+    below = clip((grid.y - surface) * np.float32(1 / 1.4) + np.float32(0.5), 0, 1)
     return np.asarray(below * below * (3 - 2 * below), dtype=np.float32)
 
 
@@ -206,24 +205,24 @@ def _plate(grid: Grid, lesion: Lesion, sign: int) -> Array:
 
 
 def ribs_of(grid: Grid, changes: Changes, *, width: float) -> Array:
-    """Path through all ribs: each family is one curve repeated downwards, so that one evaluation serves all."""
+    """Path through all ribs: each family is one curve repeated downwards, so one evaluation serves all."""
     if grid.is_lateral:
         back = grid.u + np.float32(9.0)
         path = _rib_family(grid, np.float32(0.42) * back, first=-11.0, count=9)[0]
         return path * np.float32(1.5) * (np.abs(grid.u) < 9.5)
-    x = np.abs(grid.u)
-    wall = np.clip((np.float32(13.4 * width) - x) * 2, 0, 1) * np.clip((x - 1.6) * 2, 0, 1)
+    x: Array = np.abs(grid.u)
+    wall = clip(2 * (np.float32(13.4 * width) - x), 0, 1) * clip(2 * (x - np.float32(1.6)), 0, 1)
     curve = np.float32(0.035) * (x - 3) * (x - 3)
     path, index = _rib_family(grid, curve, first=-12.4, count=10)
     for sign, rib, at, step in changes.broken:
         beyond = (grid.u * sign - np.float32(at)) / np.float32(grid.pixel)
-        lost = np.clip(beyond + np.float32(0.5), 0, 1)
+        lost = clip(beyond + np.float32(0.5), 0, 1)
         if not step:  # a gap only: the far fragment stays in line
-            lost = lost - np.clip(beyond - np.float32(1.1 / grid.pixel) + np.float32(0.5), 0, 1)
+            lost = lost - clip(beyond - np.float32(1.1 / grid.pixel) + np.float32(0.5), 0, 1)
         path = path * (1 - lost * (index == rib))
     path = path * wall
     front, _ = _rib_family(grid, np.float32(-0.33) * x, first=-3.2, count=6)
-    path += np.float32(0.55) * front * np.clip((x - 5) * 2, 0, 1) * wall
+    path += np.float32(0.55) * front * clip((x - 5) * 2, 0, 1) * wall
     return np.asarray(path, dtype=np.float32)
 
 
@@ -246,14 +245,14 @@ def add_bone_and_devices(
     changes = changes_of(lesions)
     for sign, rib, at, step in changes.broken:
         y = -12.4 + RIB_SPACING_CM * rib + 0.035 * (at - 3) ** 2
-        swelling = Ellipsoid((sign * at, y, -6.0), (1.6, 1.3, 1.3)).soft_path(grid)
-        total += np.float32(0.22) * swelling
+        swelling = Ellipsoid((sign * at, y, -6.0), (2.7, 0.85, 1.5)).soft_path(grid)  # a lens: no nodule
+        total += np.float32(0.42 if step else 0.34) * swelling
         if step:
             far = 13.0 * width
             end = (sign * far, y + step + 0.035 * ((far - 3) ** 2 - (at - 3) ** 2), -3.0)
             piece = np.zeros_like(total)
             add_tubes(piece, grid, tubes_along(((sign * (at - 0.7), y + step, -5.0), end), RIB_RADIUS_CM))
-            total += np.float32(1.8 * bone) * piece
+            total += np.float32(2.2 * bone) * piece
     for lesion in lesions:
         _add_device(total, grid, lesion, shift=changes.shift)
 

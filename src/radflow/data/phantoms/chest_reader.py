@@ -1,9 +1,9 @@
 """Read phantom reports back: text to mentions, sentence by sentence, with the writer's own vocabulary.
 
-A sentence is cut into known words (longest match first); negations and doubts hold forward until a breaker,
-"cannot be excluded" and the like hold backward, and words of side, severity and place belong to the finding they
-precede, or that they follow before the next connective. Unknown words are stepped over, so any text can be read:
-repeated, truncated, shouted or empty.
+A sentence is cut into known words (longest match first). Negations and doubts hold forward until a breaker,
+"cannot be excluded" and the like hold backward. Words of side, severity and place belong to the finding they
+precede, or that they follow before the next connective. Unknown words are stepped over, so any text can be
+read: repeated, truncated, shouted or empty.
 """
 
 from __future__ import annotations

@@ -1,15 +1,16 @@
 """Write the report of a phantom, and record what its impression says.
 
-Normal findings are boilerplate: a few house styles, each with its favourite sentences, most used first. Abnormal
-findings vary in wording, order and detail. Findings sections state every finding with side, severity and place;
-impressions may drop the severity, and in one of eight abnormal reports they soften or leave out a finding, as
-real ones do. ``docs/phantoms.md`` compares the statistics with real reports.
+Normal findings are boilerplate: a few house styles, each with its favourite sentences, most used first.
+Abnormal findings vary in wording, order and detail. Findings sections state every finding with side, severity
+and place; impressions may drop the severity, and in one of eight abnormal reports they soften or leave out a
+finding, as real ones do. ``docs/phantoms.md`` compares the statistics with real reports.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from radflow.data.phantoms import chest_phrases as phrases
 from radflow.data.phantoms.chest_reader import Mention, read_findings, stated
@@ -186,7 +187,12 @@ def _normal(slot: str, truth: Sequence[Finding], style: int, dice: Dice, *, part
 
 
 def _denies(sentence: str, names: frozenset[str]) -> bool:
-    return any(mention.observation in names for mention in read_findings(sentence))
+    return bool(names) and not names.isdisjoint(_mentioned(sentence))
+
+
+@lru_cache(maxsize=256)
+def _mentioned(sentence: str) -> frozenset[str]:
+    return frozenset(mention.observation for mention in read_findings(sentence))
 
 
 def _with_impression(findings: str | None, truth: Sequence[Finding], dice: Dice) -> WrittenReport:

@@ -6,7 +6,7 @@ study are the same at every image size.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -111,16 +111,16 @@ LUNG_LESIONS = frozenset({"consolidation", "atelectasis", "nodule"})
 class Dice:
     """Uniform numbers drawn in one go: a hundred small choices cost less than one ``Generator.choice``."""
 
-    def __init__(self, rng: np.random.Generator, size: int = 256) -> None:
+    def __init__(self, rng: np.random.Generator, size: int = 96) -> None:
         self._rng, self._size = rng, size
-        self._next = iter(())  # type: ignore[var-annotated]
+        self._next: Iterator[float] = iter(())
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
         value = next(self._next, None)
         if value is None:
             self._next = iter(self._rng.random(self._size).tolist())
             value = next(self._next)
-        return low + (high - low) * float(value)
+        return low + (high - low) * value
 
     def chance(self, probability: float) -> bool:
         return self.uniform() < probability
@@ -216,8 +216,9 @@ def _matching_side(name: str, free: Mapping[Side, float], others: Sequence[Findi
     """Rib fracture and pneumothorax share a side, four times out of five."""
     partner = {"rib_fracture": "pneumothorax", "pneumothorax": "rib_fracture"}.get(name)
     for other in others:
-        if other.observation == partner and other.side in free and dice.chance(0.8):
-            return other.side
+        side = other.side
+        if other.observation == partner and side is not None and side in free and dice.chance(0.8):
+            return side
     return dice.weighted(free)
 
 

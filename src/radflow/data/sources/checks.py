@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterable
@@ -15,6 +16,11 @@ HAS_WORD = re.compile(r"\w")
 LITERALLY_EMPTY = frozenset({"none", "nan", "null", "n/a", "#name?"})
 """Cells that say nothing. ``#NAME?`` is what a spreadsheet makes of a text that starts with + or -; three
 indications of the Kaggle copy of IU X-ray read so."""
+
+
+def is_empty(cell: object) -> bool:
+    """Whether a cell holds nothing: null, an empty text, or the NaN that pandas writes for null."""
+    return cell is None or cell == "" or (isinstance(cell, float) and math.isnan(cell))
 
 
 def field_text(value: object) -> str | None:

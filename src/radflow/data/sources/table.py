@@ -7,22 +7,15 @@ the prompt parts are those that the section parser found in the report, if any.
 
 from __future__ import annotations
 
-import math
-import os
-import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
 from radflow.config import DataConfig, TableConfig
-from radflow.data.images import fit_within, read_image
 from radflow.data.sections import parse_report, render_report
-from radflow.data.sources import SourceStudy
-from radflow.data.sources.checks import field_text, missing_section, refuse_escape, stays_inside, whole_text
+from radflow.data.sources import ImageSource, SourceStudy
+from radflow.data.sources.checks import field_text, is_empty, missing_section, whole_text
+from radflow.data.sources.table_images import ImageFinder
 from radflow.data.splits import parse_split
 from radflow.data.tables import (
     ANY_TABLE,
@@ -32,7 +25,7 @@ from radflow.data.tables import (
     read_saved_dataset,
     require_columns,
 )
-from radflow.errors import DataError, ImageError
+from radflow.errors import DataError
 from radflow.records import LeftOut, Report, Split
 
 
@@ -66,7 +59,7 @@ def read_table(data: DataConfig, seed: int) -> Iterator[SourceStudy | LeftOut]:
                 next_step="Give every study one row; several images go into one cell or several columns.",
             )
         split = _split(row, split_name, data.table, where=where)
-        for item in _read_study(study_id, row, split, data, finder, where=where):
+        for item in _read_study(study_id, number, row, split, data, finder):
             yield item
             taken += isinstance(item, SourceStudy)
         if taken == data.limit:
@@ -86,23 +79,22 @@ def _rows(root: Path) -> Iterator[tuple[int, str | None, Row]]:
 
 
 def _read_study(
-    study_id: str, row: Row, split: Split | None, data: DataConfig, finder: ImageFinder, *, where: str
+    study_id: str, number: int, row: Row, split: Split | None, data: DataConfig, finder: ImageFinder
 ) -> Iterator[SourceStudy | LeftOut]:
     table = data.table
-    cells = [cell for name in table.image_columns for cell in _images(row.get(name), table)]
-    if not cells:
-        yield LeftOut(study_id=study_id, reason="no_image_listed", detail=where)
-        return
-    found: list[Path | NDArray[np.uint8]] = []
-    for cell in cells:
-        if len(found) == data.max_images:
-            break
-        image = finder.find(cell, study_id=study_id, where=where)
-        if isinstance(image, LeftOut):
-            yield image
-        else:
+    where = f"{data.root}, row {number}"
+    images = chain.from_iterable(finder.find(row, number, name) for name in table.image_columns)
+    found: list[ImageSource] = []
+    missing = 0
+    for image in images:
+        if image is None:
+            missing += 1
+            yield LeftOut(study_id=study_id, reason="image_file_missing", detail=where)
+        elif len(found) < data.max_images:
             found.append(image)
     if not found:
+        if not missing:
+            yield LeftOut(study_id=study_id, reason="no_image_listed", detail=where)
         return
     for column in (table.report_column, table.findings_column, table.impression_column):
         if column and isinstance(row.get(column), (list, dict, bytes)):
@@ -127,7 +119,7 @@ def _report(row: Row, data: DataConfig) -> Report:
     table = data.table
     if not (table.findings_column or table.impression_column):
         cell = row.get(table.report_column) if table.report_column else None
-        text = "" if _is_empty(cell) else whole_text(cell)
+        text = "" if is_empty(cell) else whole_text(cell)
         return parse_report(text, fallback=data.sections.fallback)
     findings = _text(row.get(table.findings_column)) if table.findings_column else None
     impression = _text(row.get(table.impression_column)) if table.impression_column else None
@@ -145,11 +137,7 @@ def _prompt_part(row: Row, column: str | None, report: Report, section: str) -> 
 
 
 def _text(cell: object) -> str | None:
-    return None if _is_empty(cell) else field_text(cell)
-
-
-def _is_empty(cell: object) -> bool:
-    return cell is None or cell == "" or (isinstance(cell, float) and math.isnan(cell))
+    return None if is_empty(cell) else field_text(cell)
 
 
 def _id(cell: object) -> str | None:
@@ -161,7 +149,7 @@ def _id(cell: object) -> str | None:
 
 def _split(row: Row, split_name: str | None, table: TableConfig, *, where: str) -> Split | None:
     cell = row.get(table.split_column) if table.split_column else split_name
-    if _is_empty(cell):
+    if is_empty(cell):
         return None
     split = parse_split(cell)
     if split is None:
@@ -189,77 +177,3 @@ def _check_columns(row: Row, table: TableConfig, *, where: str) -> None:
     wanted = {column: f"data.table.{setting}" for setting, column in settings.items()}
     wanted.update(dict.fromkeys(table.image_columns, "data.table.image_columns"))
     require_columns(row, wanted, where=where)
-
-
-def _images(cell: object, table: TableConfig) -> list[str | bytes]:
-    """Paths or encoded images of a cell: text with separators, bytes, a Hugging Face image, or a list."""
-    if _is_empty(cell):
-        return []
-    if isinstance(cell, bytes):
-        return [cell]
-    if isinstance(cell, str):
-        parts = cell.split(table.image_separator) if table.image_separator else [cell]
-        return [part.strip() for part in parts if part.strip()]
-    if isinstance(cell, dict):
-        encoded = cell.get("bytes")
-        return [encoded] if isinstance(encoded, bytes) else _images(cell.get("path"), table)
-    if isinstance(cell, list):
-        return [image for part in cell for image in _images(part, table)]
-    return [str(cell)]
-
-
-@dataclass(frozen=True, slots=True)
-class ImageFinder:
-    """Turns an image cell into a file inside the allowed folders, or an array.
-
-    Attributes:
-        folders: where relative paths start, resolved: data.images if set, then the table's folder.
-        long_side: images that the table itself holds are scaled down to this, as all studies wait in memory
-            until the split is drawn.
-        allow_missing_preamble: as in `read_image`.
-    """
-
-    folders: tuple[Path, ...]
-    long_side: int
-    allow_missing_preamble: bool
-
-    @classmethod
-    def of(cls, data: DataConfig, root: Path) -> ImageFinder:
-        own = root if root.is_dir() else root.parent
-        if data.images is not None and not data.images.is_dir():
-            raise DataError("no such folder", where=f"data.images: {data.images}")
-        folders = [Path(os.path.realpath(folder)) for folder in (data.images, own) if folder is not None]
-        return cls(tuple(folders), data.image_long_side, data.allow_missing_preamble)
-
-    def find(self, cell: str | bytes, *, study_id: str, where: str) -> Path | NDArray[np.uint8] | LeftOut:
-        if isinstance(cell, bytes):
-            try:
-                return self._decode(cell)
-            except ImageError as error:
-                return LeftOut(study_id=study_id, reason="unreadable_image", detail=f"{where}: {error.what}")
-        path = self._inside(cell, where=where)
-        if path is None:
-            return LeftOut(study_id=study_id, reason="image_file_missing", detail=where)
-        return path
-
-    def _inside(self, cell: str, *, where: str) -> Path | None:
-        """The first existing file that the cell may mean; raises when it means one outside or none inside."""
-        readings = [Path(os.path.normpath(folder / cell.replace("\0", ""))) for folder in self.folders]
-        inside = [path for path in readings if stays_inside(path, self.folders)]
-        for path in inside:
-            if os.path.isfile(path):  # noqa: PTH113  (Path.is_file raises, and quotes, an overlong name)
-                return path
-        for path in readings:
-            if path not in inside and (not inside or os.path.exists(path)):  # noqa: PTH110  (as above)
-                refuse_escape(path, self.folders, where=where)
-        return None
-
-    def _decode(self, content: bytes) -> NDArray[np.uint8]:
-        """Grey values (height, width). By way of a file, so that all images are read and bounded alike."""
-        with tempfile.TemporaryDirectory(prefix="radflow-") as folder:
-            path = Path(folder, "embedded")
-            path.write_bytes(content)
-            image = fit_within(
-                read_image(path, allow_missing_preamble=self.allow_missing_preamble), long_side=self.long_side
-            )
-        return np.asarray(Image.fromarray(image).convert("L"))
