@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radflow.config import EvaluateConfig
-from radflow.data.phantoms.chest_text import read_findings
+from radflow.data.phantoms.chest_reader import read_findings
 from radflow.data.sections import parse_report
 from radflow.metrics.lexical import MAX_ORDER, bleu_counts, bleu_from_counts, rouge_l, sentence_bleu_score
 from radflow.metrics.statistics import bootstrap_interval, mean_of_rows

@@ -59,11 +59,16 @@ class ChestPhantom:
 class ChestCase:
     """Everything of a phantom but its pixels."""
 
+    study_id: str
     anatomy: Anatomy
     lesions: tuple[Lesion, ...]
     report: WrittenReport
     indication: str
     noise: np.random.SeedSequence
+
+    @property
+    def truth(self) -> tuple[Finding, ...]:
+        return tuple(lesion.finding for lesion in self.lesions)
 
 
 def make_chest_case(index: int, *, seed: int, observations: tuple[str, ...] | None = None) -> ChestCase:
@@ -73,7 +78,9 @@ def make_chest_case(index: int, *, seed: int, observations: tuple[str, ...] | No
     truth = tuple(lesion.finding for lesion in lesions)
     dice = _dice(words)
     report = write_report(truth, dice)
-    return ChestCase(sample_anatomy(_dice(who)), lesions, report, write_indication(truth, dice), noise)
+    indication = write_indication(truth, dice)
+    study_id = f"phantom-{seed}-{index:06d}"
+    return ChestCase(study_id, sample_anatomy(_dice(who)), lesions, report, indication, noise)
 
 
 def make_chest_report(index: int, *, seed: int, observations: tuple[str, ...] | None = None) -> WrittenReport:
@@ -103,16 +110,15 @@ def make_chest_phantom(
     images = [render(case.anatomy, case.lesions, image_size=image_size, view="frontal", rng=rng)]
     if lateral:
         images.append(render(case.anatomy, case.lesions, image_size=image_size, view="lateral", rng=rng))
-    truth = tuple(lesion.finding for lesion in case.lesions)
     return ChestPhantom(
-        study_id=f"phantom-{seed}-{index:06d}",
+        study_id=case.study_id,
         images=tuple(images),
         views=("frontal", "lateral")[: len(images)],
         findings=case.report.findings,
         impression=case.report.impression,
         indication=case.indication,
-        truth=truth,
-        is_critical=any(finding.is_critical for finding in truth),
+        truth=case.truth,
+        is_critical=any(finding.is_critical for finding in case.truth),
     )
 
 

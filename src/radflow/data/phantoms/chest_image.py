@@ -9,7 +9,7 @@ with and without one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -195,9 +195,9 @@ def _soft_tissue(grid: Grid, anatomy: Anatomy) -> Array:
     u = grid.u / across
     path = 2 * along * np.sqrt(np.maximum(1 - u * u * np.abs(u), np.float32(0)))
     if anatomy.is_woman:
-        for sign in (-1, 1):
-            breast = Ellipsoid((sign * 7.6 * anatomy.width, 6.8, 8.5 * anatomy.depth), (5.2, 4.6, 3.2))
-            path += np.float32(0.25 if grid.is_lateral else 0.5) * breast.chord(grid).length
+        mirrored = grid if grid.is_lateral else replace(grid, u=np.abs(grid.u))
+        breast = Ellipsoid((7.6 * anatomy.width, 6.8, 8.5 * anatomy.depth), (5.2, 4.6, 3.2))
+        path += np.float32(0.5) * breast.chord(mirrored).length
     if anatomy.gas:
         bubble = Ellipsoid(
             (6.3, 11.3 + anatomy.inspiration, 2.0), (anatomy.gas * 1.3, anatomy.gas * 0.7, 2.0)
@@ -261,7 +261,7 @@ def _add_vessels(canvas: Array, grid: Grid, anatomy: Anatomy, changes: Changes, 
 def _add_airways(total: Array, grid: Grid, changes: Changes) -> None:
     """Trachea down to the carina and the two main bronchi, filled with air."""
     x = changes.shift * 0.8
-    airways = tubes_along(((0.0, -19.0, 1.0), (x, -11.0, 0.0), (x, -4.0, -1.5)), 0.95)
+    airways = tubes_along(((0.0, -19.0, 1.0), (x, -4.0, -1.5)), 0.95)
     for end in ((-3.2 + x, -0.8, -1.5), (3.8 + x, -1.2, -1.5)):
         airways += tubes_along(((x, -4.2, -1.5), end), 0.62)
     path = np.zeros_like(total)
@@ -282,8 +282,16 @@ def _add_skeleton(total: Array, grid: Grid, anatomy: Anatomy, changes: Changes) 
         front = strip_average(grid.u - np.float32(9.4 * anatomy.depth), 0.5, grid.pixel)
         total += mu * front * (np.abs(grid.y + 2) < 8)
     total += mu * ribs_of(grid, changes, width=anatomy.width)
-    clavicles = np.zeros_like(total)
-    for sign in (-1, 1):
-        path = ((sign * 1.8, -10.7, 7.0), (sign * 6.5, -12.0, 5.5), (sign * 14.0, -13.9, 0.0))
-        add_tubes(clavicles, grid, tubes_along(path, 0.62))
-    total += mu * clavicles
+    if not grid.is_lateral:
+        total += mu * _clavicles(grid)
+
+
+def _clavicles(grid: Grid) -> Array:
+    """Both clavicles at once, as one line over the distance from the midline; frontal view."""
+    path = np.zeros_like(grid.u)
+    rows = grid.window([(-15.0, -14.6), (15.0, -14.6), (-15.0, -9.6), (15.0, -9.6)], 0.0)[0]
+    x = np.abs(grid.u[rows])
+    distance = np.float32(0.965) * np.abs(grid.y[rows] + np.float32(10.2) + np.float32(0.27) * x)
+    ends = clip(x - np.float32(1.3), 0, 1) * clip(np.float32(14.5) - x, 0, 1)
+    path[rows] = strip_average(distance, 0.62, grid.pixel) * ends
+    return path

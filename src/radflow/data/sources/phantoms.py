@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radflow.config import DataConfig
-from radflow.data.phantoms.chest import make_chest_phantom
+from radflow.data.phantoms.chest import make_chest_case, make_chest_phantom
 from radflow.data.sections import render_report
 from radflow.data.sources import SourceStudy
 from radflow.records import SPLITS, LeftOut, Report
@@ -34,3 +34,34 @@ class PhantomImage:
             observations=settings.observations or None,
         )
         return phantom.images[self.view]
+
+
+def read_phantoms(data: DataConfig, seed: int) -> Iterator[SourceStudy | LeftOut]:
+    """Studies of all three splits; indices run on, so that the splits never share a phantom."""
+    settings = data.phantoms
+    splits = [name for name in SPLITS for _ in range(getattr(settings, name))]
+    for index, split in enumerate(splits[: data.limit]):
+        case = make_chest_case(index, seed=seed, observations=settings.observations or None)
+        views = 2 if settings.lateral and data.views == "all" else 1
+        yield SourceStudy(
+            study_id=case.study_id,
+            patient_id=case.study_id,
+            images=tuple(
+                PhantomImage(index, view, seed, data) for view in range(min(views, data.max_images))
+            ),
+            report=_report(case.report.findings, case.report.impression),
+            split=split,
+            indication=case.indication,
+            metadata={"is_critical": any(finding.is_critical for finding in case.truth)},
+            truth=case.truth,
+        )
+
+
+def _report(findings: str | None, impression: str | None) -> Report:
+    return Report(
+        text=render_report(findings=findings, impression=impression),
+        findings=findings,
+        impression=impression,
+        findings_found_by="field" if findings else "none",
+        impression_found_by="field" if impression else "none",
+    )
