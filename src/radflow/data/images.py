@@ -2,14 +2,13 @@
 
 How grey values become 8 bits:
 
-1. DICOM with a usable VOI LUT, else a usable window: that, the first of several, after modality LUT or rescale.
-2. Data that already are plain 8-bit display values (8 bits stored, unsigned, no rescale): unchanged.
-3. All else, 16-bit greyscale PNG included: linear between the 0.5th and the 99.5th percentile, so that neither
-   a lead marker nor a few dead pixels decide the contrast. Archives keep 12-bit radiographs in 16-bit PNG files,
-   so the nominal range is no guide.
+1. DICOM with a usable VOI LUT, else a usable window: that, the first of several, after the modality LUT.
+2. Plain 8-bit display values (8 bits stored, unsigned, no rescale): unchanged.
+3. All else, 16-bit greyscale PNG included: linear between the 0.5th and the 99.5th percentile, so that no lead
+   marker decides the contrast. Archives keep 12-bit radiographs in 16-bit PNG: the nominal range is no guide.
 
-A window is usable when it is valid and leaves contrast in this image. MONOCHROME1 is inverted last. Pixels with
-the padding value are left out of the percentiles and shown black.
+A window is usable when it is valid and leaves contrast in this image. MONOCHROME1 is inverted last. Pixels
+with the padding value are left out of the percentiles and shown black.
 """
 
 from __future__ import annotations
@@ -49,15 +48,22 @@ EXPORT_AGAIN = "Export the image again from its source, as PNG, JPEG or single-f
 UNCOMPRESS = "Convert it to Explicit VR Little Endian."
 
 # Only these are parsed: names, dates and report text in the header never enter memory.
-HEADER = """
-    SamplesPerPixel PhotometricInterpretation PlanarConfiguration NumberOfFrames Rows Columns BitsAllocated
-    BitsStored HighBit PixelRepresentation PixelPaddingValue PixelPaddingRangeLimit RescaleSlope RescaleIntercept
-    ModalityLUTSequence VOILUTSequence VOILUTFunction WindowCenter WindowWidth
-    RedPaletteColorLookupTableDescriptor RedPaletteColorLookupTableData
-    GreenPaletteColorLookupTableDescriptor GreenPaletteColorLookupTableData
-    BluePaletteColorLookupTableDescriptor BluePaletteColorLookupTableData
-    ExtendedOffsetTable ExtendedOffsetTableLengths PixelData
-""".split()
+HEADER = [
+    *(
+        "SamplesPerPixel",
+        "PhotometricInterpretation",
+        "PlanarConfiguration",
+        "NumberOfFrames",
+        "Rows",
+        "Columns",
+    ),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue"),
+    *("PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", "VOILUTSequence"),
+    *("VOILUTFunction", "WindowCenter", "WindowWidth", "ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
+    *(f"{colour}PaletteColorLookupTableDescriptor" for colour in ("Red", "Green", "Blue")),
+    *(f"{colour}PaletteColorLookupTableData" for colour in ("Red", "Green", "Blue")),
+    "PixelData",
+]
 
 
 def read_image(
@@ -255,7 +261,7 @@ def _check_length(header: Any, syntax: UID, path: Path) -> None:
 
 
 def _codestream_size(stream: bytes) -> tuple[int, int] | None:
-    """(rows, columns) a JPEG, JPEG-LS or JPEG 2000 stream will decode to, whatever the DICOM header states."""
+    """(rows, columns) that a JPEG, JPEG-LS or JPEG 2000 stream decodes to, whatever the DICOM header states."""
     start = stream.find(b"\xff\x4f\xff\x51", 0, 4096)  # JPEG 2000: SOC, then SIZ
     if start >= 0:
         width, height, left, top = np.frombuffer(stream, ">u4", count=4, offset=start + 8).tolist()

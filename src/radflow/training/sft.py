@@ -38,7 +38,7 @@ from radflow.models.generation import load_image
 from radflow.models.prompts import completion_messages, prompt_messages, target_text
 from radflow.models.vlm import Policy, parameter_counts, set_trainable
 from radflow.records import Study
-from radflow.terminal import progress_bar
+from radflow.terminal import console, progress_bar
 
 LENGTH_GROUP_BATCHES = 16
 BLACK = (0, 0, 0)
@@ -200,6 +200,7 @@ class ProgressAndSafety(TrainerCallback):
             self.loss = f"loss {logs['loss']:.3f}"
         if "eval_loss" in logs:
             self.validation_loss = f", validation {logs['eval_loss']:.3f}"
+            console.print(f"step {state.global_step}/{state.max_steps}: {self.loss}{self.validation_loss}")
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -287,7 +288,7 @@ def _arguments(
         warmup_steps=round(config.warmup_fraction * total),
         weight_decay=config.weight_decay,
         max_grad_norm=config.max_grad_norm,
-        gradient_checkpointing=config.gradient_checkpointing,
+        activation_checkpointing=config.gradient_checkpointing,
         completion_only_loss=True,
         loss_type="nll",
         max_length=None,  # truncation could cut image tokens away from their pixels

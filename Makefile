@@ -1,0 +1,37 @@
+# make quickstart: the whole pipeline on phantoms. make test: everything that must pass. Both start from nothing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+OUT ?= runs
+
+.PHONY: quickstart smoke test lint bench clean
+
+quickstart: $(INSTALLED)
+	$(BIN)/radflow run configs/quickstart.yaml -o $(OUT)/quickstart
+
+# All stages with tiny counts, in under two minutes: does it run at all, from nothing?
+smoke: $(INSTALLED)
+	rm -rf $(OUT)/smoke
+	$(BIN)/radflow run configs/quickstart.yaml -o $(OUT)/smoke \
+		--set data.phantoms.train=160 --set data.phantoms.validation=32 --set data.phantoms.test=32 \
+		--set sft.epochs=2 --set sft.evaluations=2 --set evaluate.generation.max_new_tokens=64
+
+test: $(INSTALLED) lint
+	$(BIN)/pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(INSTALLED)
+	for script in benchmarks/*_speed.py; do $(BIN)/python $$script || exit 1; done
+
+$(INSTALLED): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,85 @@
+"""Kill -9 in every stage, run the same command again: the same files as an uninterrupted run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.small import SMALL
+
+pytestmark = pytest.mark.slow
+
+LARGER = (
+    "data.phantoms.train=400", "data.phantoms.test=40", "engine.workers=2", "sft.epochs=1",
+    "sft.evaluations=5", "evaluate.generation.batch_size=2", "evaluate.generation.max_new_tokens=48",
+)  # fmt: skip
+
+
+def _start(folder: Path, config: Path) -> subprocess.Popen[bytes]:
+    overrides = [part for setting in (*SMALL, *LARGER) for part in ("--set", setting)]
+    command = [sys.executable, "-m", "radflow", "run", str(config), "-o", str(folder), *overrides]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+
+
+def _lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+MOMENTS: dict[str, Callable[[Path], bool]] = {
+    "prepare": lambda folder: _lines(folder / "prepared.partial.jsonl") > 60,
+    "sft": lambda folder: (folder / "checkpoints-sft" / "checkpoint-20" / "trainer_state.json").exists(),
+    "generation": lambda folder: _lines(folder / "predictions.jsonl") >= 6,
+    "scoring": lambda folder: _lines(folder / "predictions.jsonl") >= 40,
+}
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("config") / "kill.yaml"
+    path.write_text("seed: 3\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    process = _start(folder, config)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output.decode()
+    return folder
+
+
+@pytest.mark.parametrize("stage", MOMENTS)
+def test_killed_run_ends_with_the_same_files(
+    stage: str, uninterrupted: Path, config: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    process = _start(folder, config)
+    deadline = time.monotonic() + 200
+    while not MOMENTS[stage](folder):
+        assert process.poll() is None, f"the run ended before {stage} could be cut"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    again = _start(folder, config)
+    output, _ = again.communicate(timeout=300)
+    assert again.returncode == 0, output.decode()
+    if stage == "sft":
+        facts = json.loads((folder / "manifests" / "sft.json").read_text())["facts"]
+        assert facts["resumed_from_step"] >= 20
+    for name in ("studies.jsonl", "left_out.jsonl", "predictions.jsonl", "scores.jsonl", "summary.json"):
+        assert (folder / name).read_bytes() == (uninterrupted / name).read_bytes(), name
+    images = sorted(path.relative_to(folder) for path in (folder / "images").rglob("*.png"))
+    assert images == sorted(
+        path.relative_to(uninterrupted) for path in (uninterrupted / "images").rglob("*.png")
+    )
+    assert not list(folder.rglob("*.tmp")), "temporary files are left"
