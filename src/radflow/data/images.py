@@ -4,8 +4,9 @@ How grey values become 8 bits:
 
 1. DICOM with a usable VOI LUT, else a usable window: that, the first of several, after the modality LUT.
 2. Plain 8-bit display values (8 bits stored, unsigned, no rescale): unchanged.
-3. All else, 16-bit greyscale PNG included: linear between the 0.5th and the 99.5th percentile, so that no lead
-   marker decides the contrast. Archives keep 12-bit radiographs in 16-bit PNG: the nominal range is no guide.
+3. All else, 16-bit greyscale PNG included: linear between the 0.5th and the 99.5th percentile, so that no
+   lead marker decides the contrast. Archives keep 12-bit radiographs in 16-bit PNG, so the nominal range is
+   no guide.
 
 A window is usable when it is valid and leaves contrast in this image. MONOCHROME1 is inverted last. Pixels
 with the padding value are left out of the percentiles and shown black.
@@ -25,18 +26,10 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from pydicom import dcmread
+from pydicom import dcmread, uid
 from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut
-from pydicom.uid import (
-    UID,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    RLELossless,
-)
 
 from radflow.errors import ImageError
 
@@ -49,26 +42,16 @@ UNCOMPRESS = "Convert it to Explicit VR Little Endian."
 
 # Only these are parsed: names, dates and report text in the header never enter memory.
 HEADER = [
-    *(
-        "SamplesPerPixel",
-        "PhotometricInterpretation",
-        "PlanarConfiguration",
-        "NumberOfFrames",
-        "Rows",
-        "Columns",
-    ),
-    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue"),
-    *("PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", "VOILUTSequence"),
-    *("VOILUTFunction", "WindowCenter", "WindowWidth", "ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
-    *(f"{colour}PaletteColorLookupTableDescriptor" for colour in ("Red", "Green", "Blue")),
-    *(f"{colour}PaletteColorLookupTableData" for colour in ("Red", "Green", "Blue")),
+    "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns",
+    "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue",
+    "PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", "VOILUTSequence",
+    "VOILUTFunction", "WindowCenter", "WindowWidth", "ExtendedOffsetTable", "ExtendedOffsetTableLengths",
+    *(f"{c}PaletteColorLookupTable{part}" for c in ("Red", "Green", "Blue") for part in ("Descriptor", "Data")),
     "PixelData",
-]
+]  # fmt: skip
 
 
-def read_image(
-    path: Path, *, max_pixels: int = 100_000_000, allow_missing_preamble: bool = False
-) -> NDArray[np.uint8]:
+def read_image(path: Path, *, max_pixels: int = 100_000_000, allow_missing_preamble: bool = False) -> Pixels:
     """One PNG, JPEG or DICOM file, told apart by content, as RGB values (height, width, 3) in 0..255.
 
     Args:
@@ -93,7 +76,7 @@ def read_image(
         return _read_dicom(data, path, max_pixels)
 
 
-def fit_within(image: NDArray[np.uint8], *, long_side: int) -> NDArray[np.uint8]:
+def fit_within(image: Pixels, *, long_side: int) -> Pixels:
     """`image` (height, width, 3) scaled down, antialiased, to a long side of `long_side`; never scaled up."""
     if long_side < 1:
         raise ValueError(f"long_side must be 1 or more, not {long_side}")
@@ -107,7 +90,7 @@ def fit_within(image: NDArray[np.uint8], *, long_side: int) -> NDArray[np.uint8]
     return _three_channels(np.asarray(source.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)))
 
 
-def write_png(image: NDArray[np.uint8], path: Path) -> None:
+def write_png(image: Pixels, path: Path) -> None:
     """`image` (height, width, 3) to a PNG file, greyscale if the channels are equal; whole or not at all."""
     # Not tempfile: its files are private to the user, and os.replace would keep that.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
@@ -142,10 +125,8 @@ def _read_bytes(path: Path, max_pixels: int) -> bytes:
             _refuse(path, "file far larger than an image may be")
         data = path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-        step = "Check the path and its permissions."
-        raise ImageError(
-            f"can't be opened: {type(error).__name__}", where=str(path), next_step=step
-        ) from error
+        what, step = f"can't be opened ({type(error).__name__})", "Check the path and its permissions."
+        raise ImageError(what, where=str(path), next_step=step) from error
     return data or _refuse(path, "empty file")
 
 
@@ -156,6 +137,9 @@ def _bad_content_is_an_image_error(path: Path) -> Iterator[None]:
         yield
     except (ImageError, MemoryError):
         raise
+    except Image.DecompressionBombError as error:
+        # Pillow's own limit, met before max_pixels can be compared.
+        raise ImageError("too many pixels", where=str(path), next_step="Export it smaller.") from error
     except Exception as error:
         # Only the kind: pydicom's messages can quote header values, which are patient data.
         what = f"damaged or not supported ({type(error).__name__})"
@@ -169,11 +153,7 @@ def _check_size(samples: int, path: Path, max_pixels: int) -> None:
 
 def _read_photo(data: bytes, path: Path, max_pixels: int) -> Pixels:
     """PNG or JPEG: upright by EXIF, transparency on black."""
-    try:
-        opened = Image.open(BytesIO(data), formats=("PNG", "JPEG"))
-    except Image.DecompressionBombError as error:
-        raise ImageError("too many pixels", where=str(path), next_step="Export it smaller.") from error
-    with opened:
+    with Image.open(BytesIO(data), formats=("PNG", "JPEG")) as opened:
         # Nothing is decoded yet: Pillow loads lazily.
         _check_size(opened.width * opened.height, path, max_pixels)
         upright = ImageOps.exif_transpose(opened)
@@ -186,7 +166,7 @@ def _read_photo(data: bytes, path: Path, max_pixels: int) -> Pixels:
 
 
 def _read_dicom(data: bytes, path: Path, max_pixels: int) -> Pixels:
-    if DeflatedExplicitVRLittleEndian.encode() in data[:1024]:
+    if uid.DeflatedExplicitVRLittleEndian.encode() in data[:1024]:
         # It is inflated whole while parsing, before any size can be checked.
         _refuse(path, "deflated DICOM is not read", UNCOMPRESS)
     header = dcmread(BytesIO(data), force=True, specific_tags=HEADER)
@@ -206,24 +186,22 @@ def _read_dicom(data: bytes, path: Path, max_pixels: int) -> Pixels:
     return np.asarray(values >> (bits - 8) if bits > 8 else values).astype(np.uint8)
 
 
-def _transfer_syntax(header: Any, path: Path) -> UID:
+def _transfer_syntax(header: Any, path: Path) -> uid.UID:
     """As stated, else the one the elements were found in; set in the header, where the decoders look."""
     if "TransferSyntaxUID" not in header.file_meta:
         if "PixelData" in header and header["PixelData"].is_undefined_length:
             _refuse(path, "compressed, but no transfer syntax is stated")
         is_implicit, is_little = header.original_encoding
-        explicit = ExplicitVRLittleEndian if is_little else ExplicitVRBigEndian
-        header.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if is_implicit else explicit
-    return UID(header.file_meta.TransferSyntaxUID)
+        explicit = uid.ExplicitVRLittleEndian if is_little else uid.ExplicitVRBigEndian
+        header.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian if is_implicit else explicit
+    return uid.UID(header.file_meta.TransferSyntaxUID)
 
 
 def _check_header(header: Any, path: Path, max_pixels: int) -> None:
     rows, columns, samples = (header.get(name) or 0 for name in ("Rows", "Columns", "SamplesPerPixel"))
     frames = int(header.get("NumberOfFrames") or 1)
     if not header.get("PixelData"):
-        _refuse(
-            path, "DICOM without pixel data", "Check that it is an image, not a report, plan or DICOMDIR."
-        )
+        _refuse(path, "DICOM without pixel data", "Check that it is an image, not a report or a DICOMDIR.")
     if rows < 1 or columns < 1 or samples not in (1, 3):
         _refuse(path, f"impossible header: {rows} rows, {columns} columns, {samples} samples a pixel")
     if frames != 1:
@@ -231,7 +209,7 @@ def _check_header(header: Any, path: Path, max_pixels: int) -> None:
     _check_size(rows * columns * samples, path, max_pixels)
 
 
-def _check_length(header: Any, syntax: UID, path: Path) -> None:
+def _check_length(header: Any, syntax: uid.UID, path: Path) -> None:
     """Refuses what has no decoder and pixel data of another size than the header states, before decoding."""
     try:
         decoder = get_decoder(syntax)
@@ -242,7 +220,7 @@ def _check_length(header: Any, syntax: UID, path: Path) -> None:
         _refuse(path, f"no decoder is installed for {syntax.name}", step)
     rows, columns = header.Rows, header.Columns
     stated = f"header states {rows} x {columns} pixels"
-    if syntax == RLELossless:  # its decoder compares lengths itself
+    if syntax == uid.RLELossless:  # its decoder compares lengths itself
         return
     if syntax.is_encapsulated:
         size = _codestream_size(get_frame(header.PixelData, 0, number_of_frames=1))
@@ -255,13 +233,11 @@ def _check_length(header: Any, syntax: UID, path: Path) -> None:
     excess = len(header.PixelData) - (rows * columns * bits + 7) // 8
     # Some writers pad the end; a whole row or column too many means that the header lies about the size.
     if excess < 0 or excess > max(1, min(rows, columns) * bits // 8 - 1):
-        _refuse(
-            path, f"{stated}, the pixel data have {abs(excess)} bytes too {'few' if excess < 0 else 'many'}"
-        )
+        _refuse(path, f"{stated}, the pixel data have {excess:+} bytes")
 
 
 def _codestream_size(stream: bytes) -> tuple[int, int] | None:
-    """(rows, columns) that a JPEG, JPEG-LS or JPEG 2000 stream decodes to, whatever the DICOM header states."""
+    """(rows, columns) a JPEG, JPEG-LS or JPEG 2000 stream decodes to, whatever the DICOM header states."""
     start = stream.find(b"\xff\x4f\xff\x51", 0, 4096)  # JPEG 2000: SOC, then SIZ
     if start >= 0:
         width, height, left, top = np.frombuffer(stream, ">u4", count=4, offset=start + 8).tolist()
@@ -278,14 +254,21 @@ def _codestream_size(stream: bytes) -> tuple[int, int] | None:
 
 def _grey(stored: NDArray[Any], header: Any, *, inverted: bool) -> Pixels:
     """Stored values (height, width) to display values by the rules at the top of this file."""
-    padding = _padding(stored, header)
+    padding = np.zeros(stored.shape, bool)
+    if (value := header.get("PixelPaddingValue")) is not None:
+        limit = header.get("PixelPaddingRangeLimit")
+        low, high = sorted((int(value), int(value if limit is None else limit)))
+        padding = (stored >= low) & (stored <= high)
+    # A slope of 0 would erase the image: taken as not stated.
     slope, intercept = float(header.get("RescaleSlope") or 1), float(header.get("RescaleIntercept") or 0)
     values, is_plain = stored, header.BitsStored == 8 and header.PixelRepresentation == 0
     if modality := header.get("ModalityLUTSequence"):
         values, is_plain = _look_up(stored, modality[0])[0], False
     elif (slope, intercept) != (1, 0):
         values, is_plain = stored.astype(np.float32) * slope + intercept, False
-    display = _display(values, header)
+    display = _by_table(values, header)
+    if display is None:
+        display = _by_window(values, header)
     if display is None:
         display = stored.astype(np.uint8) if is_plain else _stretch(values, ignore=padding)
     if inverted:
@@ -294,35 +277,32 @@ def _grey(stored: NDArray[Any], header: Any, *, inverted: bool) -> Pixels:
     return display
 
 
-def _padding(stored: NDArray[Any], header: Any) -> NDArray[np.bool_]:
-    value, limit = header.get("PixelPaddingValue"), header.get("PixelPaddingRangeLimit")
-    if value is None:
-        return np.zeros(stored.shape, bool)
-    low, high = sorted((int(value), int(value if limit is None else limit)))
-    return (stored >= low) & (stored <= high)
+def _by_table(values: NDArray[Any], header: Any) -> Pixels | None:
+    """By the first VOI LUT; None without a usable one."""
+    if not header.get("VOILUTSequence"):
+        return None
+    outputs, top = _look_up(values, header.VOILUTSequence[0])
+    return _if_contrast(_to_bytes(outputs, 0, top))
 
 
-def _display(values: NDArray[Any], header: Any) -> Pixels | None:
-    """By VOI LUT or window; None without a usable one."""
-    if header.get("VOILUTSequence"):
-        outputs, top = _look_up(values, header.VOILUTSequence[0])
-        display = _to_bytes(outputs, 0, top)
-        return display if np.ptp(display) else None
-    centre, width = (np.atleast_1d(header.get(name) or []) for name in ("WindowCenter", "WindowWidth"))
-    if not (len(centre) and len(width)):
+def _by_window(values: NDArray[Any], header: Any) -> Pixels | None:
+    """By the first window, PS3.3 C.11.2.1.2 and C.11.2.1.3; None without a usable one."""
+    centres, widths = (np.atleast_1d(header.get(name) or []) for name in ("WindowCenter", "WindowWidth"))
+    if not (len(centres) and len(widths)):
         return None
-    # PS3.3 C.11.2.1.2 and C.11.2.1.3
-    c, w, function = float(centre[0]), float(width[0]), str(header.get("VOILUTFunction") or "LINEAR")
-    if not (np.isfinite([c, w]).all() and w > 0):
+    centre, width = float(centres[0]), float(widths[0])
+    if not (np.isfinite([centre, width]).all() and width > 0):
         return None
+    function = header.get("VOILUTFunction") or "LINEAR"
     if function == "SIGMOID":
-        display = _to_bytes(
-            1 / (1 + np.exp(np.clip(-4 * (values.astype(np.float32) - c) / w, -60, 60))), 0, 1
-        )
-    elif function == "LINEAR_EXACT":
-        display = _to_bytes(values, c - w / 2, c + w / 2)
-    else:
-        display = _to_bytes(values, c - 0.5 - (w - 1) / 2, c - 0.5 + (w - 1) / 2)
+        exponent = np.clip(-4 * (values.astype(np.float32) - centre) / width, -60, 60)
+        return _if_contrast(_to_bytes(1 / (1 + np.exp(exponent)), 0, 1))
+    if function == "LINEAR":
+        centre, width = centre - 0.5, width - 1
+    return _if_contrast(_to_bytes(values, centre - width / 2, centre + width / 2))
+
+
+def _if_contrast(display: Pixels) -> Pixels | None:
     return display if np.ptp(display) else None
 
 
@@ -331,8 +311,10 @@ def _look_up(values: NDArray[Any], table: Any) -> tuple[NDArray[np.uint16], int]
     # Not pydicom's apply_voi: it indexes 8-bit tables of 4,096 entries with 8-bit numbers, which wrap around.
     count, first, _ = (int(number) for number in table.LUTDescriptor)
     raw = table.LUTData
-    entries = np.frombuffer(raw, "<u2") if isinstance(raw, bytes) else np.atleast_1d(raw).astype(np.uint16)
-    entries = entries[: count or 1 << 16]
+    if isinstance(raw, bytes):
+        word = ">u2" if table.original_encoding[1] is False else "<u2"
+        raw = np.frombuffer(raw, np.uint8 if len(raw) < 2 * count else word)
+    entries = np.atleast_1d(raw).astype(np.uint16)[: count or 1 << 16]
     index = np.clip(np.rint(values - np.float32(first)), 0, len(entries) - 1).astype(np.intp)
     # The stated depth is often 16 where the entries have 12 bits, so it is measured.
     return entries[index], (1 << int(entries.max()).bit_length()) - 1
