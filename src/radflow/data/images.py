@@ -42,12 +42,11 @@ UNCOMPRESS = "Convert it to Explicit VR Little Endian."
 
 # Only these are parsed: names, dates and report text in the header never enter memory.
 HEADER = [
-    "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns",
-    "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue",
+    "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows",
+    "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue", "WindowCenter",
     "PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", "VOILUTSequence",
-    "VOILUTFunction", "WindowCenter", "WindowWidth", "ExtendedOffsetTable", "ExtendedOffsetTableLengths",
-    *(f"{c}PaletteColorLookupTable{part}" for c in ("Red", "Green", "Blue") for part in ("Descriptor", "Data")),
-    "PixelData",
+    "VOILUTFunction", "WindowWidth", "Columns", "PixelData",
+    *(f"{c}PaletteColorLookupTable{x}" for c in ("Red", "Green", "Blue") for x in ("Descriptor", "Data")),
 ]  # fmt: skip
 
 
@@ -85,9 +84,7 @@ def fit_within(image: Pixels, *, long_side: int) -> Pixels:
     if scale >= 1:
         return image
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    # A third of the work for radiographs, which are grey.
-    source = Image.fromarray(image[..., 0] if _is_grey(image) else image)
-    return _three_channels(np.asarray(source.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)))
+    return _rgb(np.asarray(_picture(image).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)))
 
 
 def write_png(image: Pixels, path: Path) -> None:
@@ -95,18 +92,19 @@ def write_png(image: Pixels, path: Path) -> None:
     # Not tempfile: its files are private to the user, and os.replace would keep that.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        picture = Image.fromarray(image[..., 0] if _is_grey(image) else image)
-        picture.save(temporary, format="PNG", compress_level=1)
+        _picture(image).save(temporary, format="PNG", compress_level=1)
         os.replace(temporary, path)  # noqa: PTH105  (says atomic to the reader)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _is_grey(image: Pixels) -> bool:
-    return np.array_equal(image[..., 0], image[..., 1]) and np.array_equal(image[..., 0], image[..., 2])
+def _picture(image: Pixels) -> Image.Image:
+    """Of one channel if all are equal, as in radiographs: a third of the work."""
+    is_grey = np.array_equal(image[..., 0], image[..., 1]) and np.array_equal(image[..., 0], image[..., 2])
+    return Image.fromarray(image[..., 0] if is_grey else image)
 
 
-def _three_channels(image: Pixels) -> Pixels:
+def _rgb(image: Pixels) -> Pixels:
     return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
 
 
@@ -116,10 +114,9 @@ def _refuse(path: Path, what: str, next_step: str = EXPORT_AGAIN) -> NoReturn:
 
 def _read_bytes(path: Path, max_pixels: int) -> bytes:
     try:
-        if path.is_dir():
-            _refuse(path, "a folder, not an image file", "Name a file inside it.")
         if not path.is_file():
-            _refuse(path, "no such image file", "Check the path and data.images.")
+            what = "not an image file but a folder" if path.is_dir() else "no such image file"
+            _refuse(path, what, "Check the path and data.images.")
         # 16-bit RGB takes 6 bytes a pixel; the rest is room for headers and thumbnails.
         if path.stat().st_size > 8 * max_pixels + (64 << 20):
             _refuse(path, "file far larger than an image may be")
@@ -137,12 +134,10 @@ def _bad_content_is_an_image_error(path: Path) -> Iterator[None]:
         yield
     except (ImageError, MemoryError):
         raise
-    except Image.DecompressionBombError as error:
-        # Pillow's own limit, met before max_pixels can be compared.
-        raise ImageError("too many pixels", where=str(path), next_step="Export it smaller.") from error
     except Exception as error:
         # Only the kind: pydicom's messages can quote header values, which are patient data.
-        what = f"damaged or not supported ({type(error).__name__})"
+        is_bomb = isinstance(error, Image.DecompressionBombError)
+        what = "too many pixels" if is_bomb else f"damaged or not supported ({type(error).__name__})"
         raise ImageError(what, where=str(path), next_step=EXPORT_AGAIN) from error
 
 
@@ -158,7 +153,7 @@ def _read_photo(data: bytes, path: Path, max_pixels: int) -> Pixels:
         _check_size(opened.width * opened.height, path, max_pixels)
         upright = ImageOps.exif_transpose(opened)
         if upright.mode.startswith("I"):
-            return _three_channels(_stretch(np.asarray(upright)))
+            return _rgb(_stretch(np.asarray(upright)))
         if upright.has_transparency_data:
             rgba = upright.convert("RGBA")
             upright = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
@@ -166,7 +161,7 @@ def _read_photo(data: bytes, path: Path, max_pixels: int) -> Pixels:
 
 
 def _read_dicom(data: bytes, path: Path, max_pixels: int) -> Pixels:
-    if uid.DeflatedExplicitVRLittleEndian.encode() in data[:1024]:
+    if uid.DeflatedExplicitVRLittleEndian.encode() in data:
         # It is inflated whole while parsing, before any size can be checked.
         _refuse(path, "deflated DICOM is not read", UNCOMPRESS)
     header = dcmread(BytesIO(data), force=True, specific_tags=HEADER)
@@ -176,7 +171,7 @@ def _read_dicom(data: bytes, path: Path, max_pixels: int) -> Pixels:
     values, meta = get_decoder(syntax).as_array(header, index=0)
     photometric = str(meta["photometric_interpretation"])
     if photometric in ("MONOCHROME1", "MONOCHROME2") and values.ndim == 2:
-        return _three_channels(_grey(values, header, inverted=photometric == "MONOCHROME1"))
+        return _rgb(_grey(values, header, inverted=photometric == "MONOCHROME1"))
     bits = int(header.BitsStored)
     if photometric == "PALETTE COLOR":
         values = apply_color_lut(values, header)[..., :3]
@@ -201,7 +196,7 @@ def _check_header(header: Any, path: Path, max_pixels: int) -> None:
     rows, columns, samples = (header.get(name) or 0 for name in ("Rows", "Columns", "SamplesPerPixel"))
     frames = int(header.get("NumberOfFrames") or 1)
     if not header.get("PixelData"):
-        _refuse(path, "DICOM without pixel data", "Check that it is an image, not a report or a DICOMDIR.")
+        _refuse(path, "DICOM without pixel data, or cut off", "Check that it is a whole image, not a report.")
     if rows < 1 or columns < 1 or samples not in (1, 3):
         _refuse(path, f"impossible header: {rows} rows, {columns} columns, {samples} samples a pixel")
     if frames != 1:
@@ -220,20 +215,18 @@ def _check_length(header: Any, syntax: uid.UID, path: Path) -> None:
         _refuse(path, f"no decoder is installed for {syntax.name}", step)
     rows, columns = header.Rows, header.Columns
     stated = f"header states {rows} x {columns} pixels"
-    if syntax == uid.RLELossless:  # its decoder compares lengths itself
-        return
-    if syntax.is_encapsulated:
+    if not syntax.is_encapsulated:
+        bits_a_pixel = header.SamplesPerPixel * header.BitsAllocated
+        if header.PhotometricInterpretation == "YBR_FULL_422":
+            bits_a_pixel = bits_a_pixel * 2 // 3
+        excess = len(header.PixelData) - (rows * columns * bits_a_pixel + 7) // 8
+        # Some writers pad the end; a whole row or column too many means that the header lies.
+        if excess < 0 or excess > max(1, min(rows, columns) * bits_a_pixel // 8 - 1):
+            _refuse(path, f"{stated}, the pixel data have {excess:+} bytes")
+    elif syntax != uid.RLELossless:  # its decoder compares lengths itself
         size = _codestream_size(get_frame(header.PixelData, 0, number_of_frames=1))
         if size != (rows, columns):
             _refuse(path, f"{stated}, the compressed image {size or 'none'}")
-        return
-    bits = header.SamplesPerPixel * header.BitsAllocated  # a pixel
-    if header.PhotometricInterpretation == "YBR_FULL_422":
-        bits = bits * 2 // 3
-    excess = len(header.PixelData) - (rows * columns * bits + 7) // 8
-    # Some writers pad the end; a whole row or column too many means that the header lies about the size.
-    if excess < 0 or excess > max(1, min(rows, columns) * bits // 8 - 1):
-        _refuse(path, f"{stated}, the pixel data have {excess:+} bytes")
 
 
 def _codestream_size(stream: bytes) -> tuple[int, int] | None:
@@ -241,7 +234,8 @@ def _codestream_size(stream: bytes) -> tuple[int, int] | None:
     start = stream.find(b"\xff\x4f\xff\x51", 0, 4096)  # JPEG 2000: SOC, then SIZ
     if start >= 0:
         width, height, left, top = np.frombuffer(stream, ">u4", count=4, offset=start + 8).tolist()
-        return height - top, width - left
+        components = int.from_bytes(stream[start + 40 : start + 42])
+        return (height - top, width - left) if components <= 4 else None
     at = 2
     while stream[:2] == b"\xff\xd8" and at + 9 < len(stream) and stream[at] == 0xFF:
         marker = stream[at + 1]
@@ -261,53 +255,41 @@ def _grey(stored: NDArray[Any], header: Any, *, inverted: bool) -> Pixels:
         padding = (stored >= low) & (stored <= high)
     # A slope of 0 would erase the image: taken as not stated.
     slope, intercept = float(header.get("RescaleSlope") or 1), float(header.get("RescaleIntercept") or 0)
+    if not np.isfinite([slope, intercept]).all():
+        raise ValueError("rescale slope or intercept is no number")
     values, is_plain = stored, header.BitsStored == 8 and header.PixelRepresentation == 0
     if modality := header.get("ModalityLUTSequence"):
         values, is_plain = _look_up(stored, modality[0])[0], False
     elif (slope, intercept) != (1, 0):
         values, is_plain = stored.astype(np.float32) * slope + intercept, False
-    display = _by_table(values, header)
-    if display is None:
-        display = _by_window(values, header)
+    display = next((display for display in _displays(values, header) if np.ptp(display)), None)
     if display is None:
         display = stored.astype(np.uint8) if is_plain else _stretch(values, ignore=padding)
-    if inverted:
-        display = 255 - display
+    display = 255 - display if inverted else display
     display[padding] = 0
     return display
 
 
-def _by_table(values: NDArray[Any], header: Any) -> Pixels | None:
-    """By the first VOI LUT; None without a usable one."""
-    if not header.get("VOILUTSequence"):
-        return None
-    outputs, top = _look_up(values, header.VOILUTSequence[0])
-    return _if_contrast(_to_bytes(outputs, 0, top))
-
-
-def _by_window(values: NDArray[Any], header: Any) -> Pixels | None:
-    """By the first window, PS3.3 C.11.2.1.2 and C.11.2.1.3; None without a usable one."""
-    centres, widths = (np.atleast_1d(header.get(name) or []) for name in ("WindowCenter", "WindowWidth"))
-    if not (len(centres) and len(widths)):
-        return None
-    centre, width = float(centres[0]), float(widths[0])
-    if not (np.isfinite([centre, width]).all() and width > 0):
-        return None
+def _displays(values: NDArray[Any], header: Any) -> Iterator[Pixels]:
+    """By the first VOI LUT, then by the first window (PS3.3 C.11.2.1.2, C.11.2.1.3), where they are valid."""
+    if tables := header.get("VOILUTSequence"):
+        yield _to_bytes(*_look_up(values, tables[0]))
+    stated = (header.get(name) for name in ("WindowCenter", "WindowWidth"))
+    centre, width = (np.nan if number is None else float(np.atleast_1d(number)[0]) for number in stated)
     function = header.get("VOILUTFunction") or "LINEAR"
+    if not (np.isfinite([centre, width]).all() and width > 0):
+        return
     if function == "SIGMOID":
         exponent = np.clip(-4 * (values.astype(np.float32) - centre) / width, -60, 60)
-        return _if_contrast(_to_bytes(1 / (1 + np.exp(exponent)), 0, 1))
-    if function == "LINEAR":
-        centre, width = centre - 0.5, width - 1
-    return _if_contrast(_to_bytes(values, centre - width / 2, centre + width / 2))
+        yield _to_bytes(1 / (1 + np.exp(exponent)), 0, 1)
+    else:
+        shift = 0.5 if function == "LINEAR" else 0
+        half = width / 2 - shift
+        yield _to_bytes(values, centre - shift - half, centre - shift + half)
 
 
-def _if_contrast(display: Pixels) -> Pixels | None:
-    return display if np.ptp(display) else None
-
-
-def _look_up(values: NDArray[Any], table: Any) -> tuple[NDArray[np.uint16], int]:
-    """`values` through a modality or VOI LUT item, and the top of its output range."""
+def _look_up(values: NDArray[Any], table: Any) -> tuple[NDArray[np.uint16], int, int]:
+    """`values` through a modality or VOI LUT item, with the bottom and the top of its output range."""
     # Not pydicom's apply_voi: it indexes 8-bit tables of 4,096 entries with 8-bit numbers, which wrap around.
     count, first, _ = (int(number) for number in table.LUTDescriptor)
     raw = table.LUTData
@@ -317,7 +299,7 @@ def _look_up(values: NDArray[Any], table: Any) -> tuple[NDArray[np.uint16], int]
     entries = np.atleast_1d(raw).astype(np.uint16)[: count or 1 << 16]
     index = np.clip(np.rint(values - np.float32(first)), 0, len(entries) - 1).astype(np.intp)
     # The stated depth is often 16 where the entries have 12 bits, so it is measured.
-    return entries[index], (1 << int(entries.max()).bit_length()) - 1
+    return entries[index], 0, (1 << int(entries.max()).bit_length()) - 1
 
 
 def _stretch(values: NDArray[Any], *, ignore: NDArray[np.bool_] | None = None) -> Pixels:

@@ -11,15 +11,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from pydantic import ValidationError
 
+from radflow.data.section_headers import COMBINED, Vocabulary, vocabulary_of, words
 from radflow.records import FoundBy, Report
-
-COMBINED = "findings_and_impression"
-"""Canonical name of a header that names both sections; usable as a value of ``headers``."""
 
 _CORE = frozenset({"findings", "impression", COMBINED})
 
@@ -53,69 +50,15 @@ class _Header(NamedTuple):
     found_by: FoundBy
 
 
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-# Headers that also count in mid line, with a dash, or in capitals without a colon.
-_STRICT = {
-    "findings": "FINDINGS|FINDING|TECHNIQUE AND FINDINGS|REFERENCE FINDINGS|RADIOLOGICAL FINDINGS|"
-    "IMAGING FINDINGS",
-    "impression": "IMPRESSION|IMPRESSIONS|CONCLUSION|CONCLUSIONS|OPINION|ASSESSMENT AND PLAN|"
-    "ASSESSMENT/PLAN|THE IMPRESSION SHOULD READ|IMPRESSION SHOULD READ|IMPRESSION AND PLAN|"
-    "IMPRESSION/PLAN|IMPRESSION AND RECOMMENDATION|IMPRESSION AND RECOMMENDATIONS|"
-    "IMPRESSION/RECOMMENDATION|IMPRESSION/RECOMMENDATIONS",
-    COMBINED: "FINDINGS AND IMPRESSION|FINDINGS/IMPRESSION|FINDINGS AND IMPRESSIONS|FINDINGS/IMPRESSIONS|"
-    "FINDING AND IMPRESSION|FINDING/IMPRESSION|IMPRESSION AND FINDINGS|IMPRESSION/FINDINGS",
-    # the treating doctor's impression is why the image was asked for, not what it shows
-    "indication": "INDICATION|INDICATIONS|CLINICAL INDICATION|CLINIC INDICATION|CLINICAL IMPRESSION|"
-    "ADDENDUM INDICATION|REASON FOR EXAM|REASON FOR THE EXAM|REASON FOR EXAMINATION|"
-    "REASON FOR THE EXAMINATION|REASON FOR STUDY",
-    "history": "HISTORY|CLINICAL HISTORY|PATIENT HISTORY|INTERVAL HISTORY|CLINICAL INFORMATION|"
-    "ADDENDUM HISTORY|ADDITIONAL CLINICAL HISTORY PROVIDED",
-    "comparison": "COMPARISON|COMPARISONS|COMPARISON EXAM|COMPARISON EXAMS|COMPARISON FILM|"
-    "COMPARISON FILMS|COMPARISON STUDY|COMPARISON STUDIES|COMPARISON CHEST|CHEST COMPARISON FILM|"
-    "REFERENCE EXAM|REFERENCE EXAMINATION|ADDENDUM COMPARISON|PREVIOUS IMPRESSION|PRIOR IMPRESSION|"
-    "PREVIOUS FINDINGS|PRIOR FINDINGS|PRIOR EXAM|PRIOR STUDY",
-    "technique": "TECHNIQUE|TECHNIQUES",
-    "recommendation": "RECOMMENDATION|RECOMMENDATIONS|RECOMMENDATION(S)",
-    "notification": "NOTIFICATION|NOTIFICATIONS",
-    "summary": "END OF IMPRESSION",  # what follows repeats the report: it is no Impression
-}
-# Headers that count only at the start of a line.
-_AT_LINE_START = {
-    "impression": "ASSESSMENT",
-    "history": "PAST MEDICAL HISTORY|HISTORY OF PRESENT ILLNESS|CHIEF COMPLAINT|MEDICATIONS",
-    "examination": "EXAM|EXAMINATION|EXAMS|EXAMINATIONS|TYPE OF EXAM|TYPE OF EXAMINATION|"
-    "TYPE OF THE EXAMINATION|STUDY|PROCEDURE|PROCEDURE DETAILS",
-    "date": "DATE|DATE OF EXAM",
-    "addendum": "ADDENDUM|ADDENDA|AMENDMENT|ADDENDUM CORRECTION",
-    "preliminary": "PRELIMINARY REPORT|PRELIMINARY READ|PRELIMINARY IMPRESSION|PRELIMINARY FINDINGS|PFI",
-    "wet_read": "WET READ|WETREAD|RESIDENT WET READ|PRELIMINARY RESIDENT WET READ",
-    "report": "REPORT|FINAL REPORT|MAIN REPORT",
-    "comment": "COMMENT|COMMENTS",
-    "summary": "SUMMARY",
-}
-_QUALIFIERS = _words("ADDENDUM CORRECTED REVISED UPDATED AMENDED FINAL OVERALL CONFIRMED")
-
-# Beyond one edit of a header, or too short for the edit rule.
-_TYPOS = {"PRESSION": "IMPRESSION", "TIFICATION": "NOTIFICATION", "FIDING": "FINDING", "HISTROY": "HISTORY"}
-_TYPO_TARGETS = _words(
-    """FINDINGS IMPRESSION IMPRESSIONS CONCLUSION CONCLUSIONS INDICATION INDICATIONS COMPARISON COMPARISONS
-    TECHNIQUE RECOMMENDATION RECOMMENDATIONS NOTIFICATION NOTIFICATIONS EXAMINATION ASSESSMENT CLINICAL
-    ADDENDUM"""
-)
-_EXACT_WORDS = _TYPO_TARGETS | {"FINDING", "EXAMINATIONS", "TECHNIQUES"}
-
-_VIEW_WORDS = _words(
+_VIEW_WORDS = words(
     """CHEST CXR PORTABLE AP PA LATERAL LAT FRONTAL VIEW VIEWS RADIOGRAPH RADIOGRAPHS RADIOGRAPHIC RAY XRAY X
     FILM FILMS SINGLE ONE TWO THREE FOUR 1 2 3 4 UPRIGHT SUPINE SEMI SEMIUPRIGHT SEMIERECT ERECT BEDSIDE AND
     OF THE ON WITH DATED PERFORMED EXAMINATION STUDY DECUBITUS OBLIQUE DUAL"""
 )
-_VIEW_ANCHORS = _words("CHEST CXR VIEW VIEWS RADIOGRAPH RADIOGRAPHS FILM FILMS")
+_VIEW_ANCHORS = words("CHEST CXR VIEW VIEWS RADIOGRAPH RADIOGRAPHS FILM FILMS")
 
 # A would-be header after one of these belongs to the sentence: "see IMPRESSION:", "clinical\nimpression:".
-_SENTENCE_WORDS = _words(
+_SENTENCE_WORDS = words(
     """a an the this that these those my our your their his her its no not any all both each other another and
     or of for in on at to from with without per by see under above below following clinical previous prior old
     initial earlier physical radiographic incidental significant pertinent relevant additional new main key
@@ -146,79 +89,6 @@ _HAS_WORD = re.compile(r"\w")
 _BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
 
 
-class _Vocabulary:
-    """The header phrases, upper-cased, and the patterns for those that count beyond line starts."""
-
-    def __init__(self, extra: tuple[tuple[str, str], ...]) -> None:
-        strict = {phrase: name for name, phrases in _STRICT.items() for phrase in phrases.split("|")}
-        for word in _QUALIFIERS:
-            strict |= {f"{word} IMPRESSION": "impression", f"{word} FINDINGS": "findings"}
-        strict |= {_normal(phrase): name.strip().lower() for phrase, name in extra if _normal(phrase)}
-        loose = {phrase: name for name, phrases in _AT_LINE_START.items() for phrase in phrases.split("|")}
-        self.names = loose | strict
-        longest_first = sorted(strict, key=lambda phrase: (-len(phrase), phrase))
-        alternatives = "|".join(_flexible(phrase) for phrase in longest_first)
-        self.inline = re.compile(rf"(?<![^\W_])({alternatives})(?=\**:)", re.IGNORECASE)
-        self.bare = re.compile(
-            rf"({alternatives})\**(?: +[-–—]+ +|[-–—]+ *| +(?=[A-Z0-9]))"
-            r"(?!(?:OF|ARE|IS|AND|WAS|WERE|FOR|IN|ON|TO)\b)",
-            re.IGNORECASE,
-        )
-        self.read = lru_cache(maxsize=4096)(self._read)
-
-    def _read(self, phrase: str) -> tuple[str, FoundBy] | None:
-        """Canonical name of the header phrase and how it was found, ``None`` when it is no header."""
-        key = _normal(phrase)
-        if "(" in key and key not in self.names:
-            key = re.sub(r" *\([^()]*\)\Z", "", key)  # IMPRESSION (PRELIMINARY)
-        name = self.names.get(key)
-        found_by: FoundBy = "header"
-        if name is None:
-            corrected = re.sub(r"[^\W\d_]{6,}", lambda word: _corrected(word[0]), key)
-            name = self.names.get(corrected)
-            found_by = "typo"
-        if name is None:
-            return None
-        return name, "combined" if name == COMBINED else found_by
-
-
-def _normal(phrase: str) -> str:
-    key = " ".join(phrase.upper().replace("&", " AND ").strip(" *_#]:").split())
-    return re.sub(r" ?/ ?", "/", key)
-
-
-def _flexible(phrase: str) -> str:
-    """Pattern of a phrase that tolerates up to three spaces between words and around a slash."""
-    return re.escape(phrase).replace(r"\ ", " {1,3}").replace("/", " ?/ ?")
-
-
-def _corrected(word: str) -> str:
-    """The header word one insertion, deletion, substitution or transposition away, else the word itself."""
-    if word in _EXACT_WORDS:
-        return word
-    if word in _TYPOS:
-        return _TYPOS[word]
-    near = [target for target in _TYPO_TARGETS if _one_edit_apart(word, target)]
-    return near[0] if len(near) == 1 else word
-
-
-def _one_edit_apart(word: str, target: str) -> bool:
-    if abs(len(word) - len(target)) > 1:
-        return False
-    start = 0
-    while start < min(len(word), len(target)) and word[start] == target[start]:
-        start += 1
-    left, right = word[start:], target[start:]
-    if len(word) != len(target):
-        return left[1:] == right or left == right[1:]
-    return left[1:] == right[1:] or (left[:2] == right[1::-1] and left[2:] == right[2:])
-
-
-@lru_cache(maxsize=32)
-def _vocabulary(extra: tuple[tuple[str, str], ...]) -> _Vocabulary:
-    return _Vocabulary(extra)
-
-
 def _is_view_title(phrase: str) -> bool:
     """Whether the phrase names a view in capitals (CHEST, TWO VIEWS); of four words one may be unknown."""
     if not phrase.isupper():
@@ -240,7 +110,7 @@ def _continues_sentence(plain: str, position: int) -> bool:
     return last is not None and last[1].lower() in _SENTENCE_WORDS and "\n\n" not in before[last.end(1) :]
 
 
-def _line_headers(plain: str, vocabulary: _Vocabulary) -> list[_Header]:
+def _line_headers(plain: str, vocabulary: Vocabulary) -> list[_Header]:
     """Headers at line starts, in order of position."""
     headers: list[_Header] = []
     for match in _LINE.finditer(plain):
@@ -265,7 +135,7 @@ def _read_line(
     phrase: str,
     has_colon: bool,
     is_open: bool,
-    vocabulary: _Vocabulary,
+    vocabulary: Vocabulary,
 ) -> _Header | None:
     end = match.end()
     if mark and phrase[0].isdigit():
@@ -298,7 +168,7 @@ def _follows_blank(plain: str, start: int) -> bool:
     return before in ("", "\n") or before.endswith("\n\n")
 
 
-def _read_bare(plain: str, match: re.Match[str], mark: str, vocabulary: _Vocabulary) -> _Header | None:
+def _read_bare(plain: str, match: re.Match[str], mark: str, vocabulary: Vocabulary) -> _Header | None:
     """A header before text without a colon: with a dash, in bold, or in capitals before mixed case."""
     start = match.start(2)
     bare = vocabulary.bare.match(plain, start, start + 200)
@@ -315,7 +185,7 @@ def _read_bare(plain: str, match: re.Match[str], mark: str, vocabulary: _Vocabul
     return _Header(match.start(), bare.end(), *found) if found else None
 
 
-def _inline_headers(plain: str, at_line_start: set[str], vocabulary: _Vocabulary) -> list[_Header]:
+def _inline_headers(plain: str, at_line_start: set[str], vocabulary: Vocabulary) -> list[_Header]:
     """Headers in mid line ("FINDINGS: clear. IMPRESSION: normal."), by the rules of the module docstring."""
     headers = []
     is_one_line = "\n" not in plain.strip()
@@ -336,7 +206,7 @@ def _inline_headers(plain: str, at_line_start: set[str], vocabulary: _Vocabulary
     return headers
 
 
-def _tag_headers(plain: str, vocabulary: _Vocabulary) -> list[_Header]:
+def _tag_headers(plain: str, vocabulary: Vocabulary) -> list[_Header]:
     """<findings> opens a section, </findings> closes it."""
     headers = []
     for match in _SECTION_TAG.finditer(plain):
@@ -350,7 +220,7 @@ def _fills(name: str) -> tuple[str, ...]:
     return ("findings", "impression") if name == COMBINED else (name,)
 
 
-def _headers(text: str, vocabulary: _Vocabulary) -> list[_Header]:
+def _headers(text: str, vocabulary: Vocabulary) -> list[_Header]:
     # replacements keep every offset, so that spans found here cut the original text
     plain = (
         text.replace("\r\n", " \n")
@@ -375,10 +245,10 @@ def _headers(text: str, vocabulary: _Vocabulary) -> list[_Header]:
 
 def segments(text: str, *, headers: Mapping[str, str] | None = None) -> list[Segment]:
     """The sections of the text in order; their spans partition it. Empty for an empty text."""
-    return _segments(text, _vocabulary(tuple(sorted(headers.items())) if headers else ()))
+    return _segments(text, vocabulary_of(tuple(sorted(headers.items())) if headers else ()))
 
 
-def _segments(text: str, vocabulary: _Vocabulary) -> list[Segment]:
+def _segments(text: str, vocabulary: Vocabulary) -> list[Segment]:
     found = _headers(text, vocabulary)
     result = []
     first = found[0].start if found else len(text)
@@ -435,7 +305,7 @@ def parse_report(
             compared in upper case; they also override the built-in ones.
     """
     text = text or ""
-    parts = _segments(text, _vocabulary(tuple(sorted(headers.items())) if headers else ()))
+    parts = _segments(text, vocabulary_of(tuple(sorted(headers.items())) if headers else ()))
     texts: dict[str, str] = {}
     found_by: dict[str, FoundBy] = {}
     for part in parts:
@@ -491,7 +361,7 @@ def render_report(*, findings: str | None, impression: str | None) -> str:
     bodies = {"findings": _one_line(findings), "impression": _one_line(impression)}
     text = _join(bodies)
     if any(segment.body.strip() != bodies.get(segment.name) for segment in segments(text)):
-        inline = _vocabulary(()).inline
+        inline = vocabulary_of(()).inline
         text = _join({name: body and inline.sub(r"\1 ", body) for name, body in bodies.items()})
     return text
 
