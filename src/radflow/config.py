@@ -147,6 +147,9 @@ class TinyConfig(Section):
     language_layers: Positive = Field(4, description="Layers of the language transformer.")
     vocabulary: int = Field(2000, ge=300, description="Tokens at most, learnt from the training reports.")
     max_positions: int = Field(512, ge=64, description="Longest sequence of image, prompt and report tokens.")
+    warmup_epochs: int = Field(
+        4, ge=0, description="Epochs in which the new vision encoder learns to predict the report's words."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> TinyConfig:

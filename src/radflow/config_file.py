@@ -18,7 +18,8 @@ from pydantic.fields import FieldInfo
 from radflow.config import ENV_PATTERN, FromCommandLine, RunConfig, Section
 from radflow.errors import ConfigError
 
-Lines = dict[tuple[str, ...], int]
+Places = dict[tuple[str, ...], str]
+"""Where each key stands: ``FILE:LINE``, or the override that set it."""
 ENV_KEYS = {("data", "root"), ("data", "images"), ("data", "split", "file")}
 
 
@@ -26,11 +27,16 @@ class _Loader(yaml.SafeLoader):
     """YAML 1.1 reads 1e-5 as a string; this loader reads it as the number everybody means."""
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d[\d_]*)(\.[\d_]*)?[eE][-+]?\d+$|^[-+]?(\d[\d_]*)?\.[\d_]+([eE][-+]?\d+)?$"),
-    list("-+0123456789."),
-)
+class _Dumper(yaml.SafeDumper):
+    """Puts quotes around a text that `_Loader` would read as a number."""
+
+
+for _kind in (_Loader, _Dumper):
+    _kind.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"^[-+]?\d[\d_]*(\.[\d_]*)?[eE][-+]?\d+$|^[-+]?(\d[\d_]*)?\.\d[\d_]*([eE][-+]?\d+)?$"),
+        list("-+0123456789."),
+    )
 
 
 def load_config(path: Path | None, *, overrides: Sequence[str] = ()) -> RunConfig:
@@ -39,17 +45,17 @@ def load_config(path: Path | None, *, overrides: Sequence[str] = ()) -> RunConfi
     Raises:
         ConfigError: unreadable file, unknown key, value out of bounds, malformed override.
     """
-    tree, lines = _read(path) if path else ({}, {})
+    tree, places = _read(path) if path else ({}, {})
     for override in overrides:
-        _apply(tree, override)
+        places[_apply(tree, override)] = f"--set {override}"
     _refuse_env_outside_data(tree, path)
     try:
         return RunConfig.model_validate(tree, context={"base": path.resolve().parent if path else Path.cwd()})
     except ValidationError as error:
-        raise _explain(error, path, lines) from None
+        raise _explain(error, path, places) from None
 
 
-def _read(path: Path) -> tuple[dict[str, Any], Lines]:
+def _read(path: Path) -> tuple[dict[str, Any], Places]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -70,26 +76,26 @@ def _read(path: Path) -> tuple[dict[str, Any], Lines]:
         return {}, {}
     if not isinstance(tree, dict):
         raise ConfigError("a config file holds sections (data:, model:, sft:, ...)", where=str(path))
-    return tree, dict(_line_numbers(node, path))
+    return tree, dict(_places(node, path))
 
 
-def _line_numbers(
+def _places(
     node: yaml.Node | None, path: Path, keys: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], int]]:
+) -> Iterator[tuple[tuple[str, ...], str]]:
     if not isinstance(node, yaml.MappingNode):
         return
     seen: set[str] = set()
     for key, value in node.value:
+        where = f"{path}:{key.start_mark.line + 1}"
         if key.value in seen:
-            raise ConfigError(
-                f"key {'.'.join((*keys, key.value))} stands twice", where=f"{path}:{key.start_mark.line + 1}"
-            )
+            raise ConfigError(f"key {'.'.join((*keys, key.value))} stands twice", where=where)
         seen.add(key.value)
-        yield (*keys, key.value), key.start_mark.line + 1
-        yield from _line_numbers(value, path, (*keys, key.value))
+        yield (*keys, key.value), where
+        yield from _places(value, path, (*keys, key.value))
 
 
-def _apply(tree: dict[str, Any], override: str) -> None:
+def _apply(tree: dict[str, Any], override: str) -> tuple[str, ...]:
+    """Put an override into the tree and return the keys of its setting."""
     key, separator, text = override.partition("=")
     keys = key.strip().split(".")
     if not separator or not all(keys):
@@ -110,12 +116,16 @@ def _apply(tree: dict[str, Any], override: str) -> None:
             raise ConfigError(f"--set {key}: {part} is a value, not a section")
         node = child
     node[keys[-1]] = FromCommandLine(value) if isinstance(value, str) else value
+    return tuple(keys)
 
 
 def _refuse_env_outside_data(tree: Any, path: Path | None, keys: tuple[str, ...] = ()) -> None:
     if isinstance(tree, dict):
         for key, value in tree.items():
             _refuse_env_outside_data(value, path, (*keys, str(key)))
+    elif isinstance(tree, list):
+        for value in tree:
+            _refuse_env_outside_data(value, path, keys)
     elif isinstance(tree, str) and ENV_PATTERN.search(tree) and keys not in ENV_KEYS:
         allowed = ", ".join(sorted(".".join(entry) for entry in ENV_KEYS))
         raise ConfigError(
@@ -125,14 +135,14 @@ def _refuse_env_outside_data(tree: Any, path: Path | None, keys: tuple[str, ...]
         )
 
 
-def _explain(error: ValidationError, path: Path | None, lines: Lines) -> ConfigError:
-    """All mistakes of a file in one message, each with its line."""
+def _explain(error: ValidationError, path: Path | None, places: Places) -> ConfigError:
+    """All mistakes in one message, each with where it stands."""
     messages = []
     for item in error.errors():
         keys = tuple(str(part) for part in item["loc"])
-        line = next((lines[keys[:end]] for end in range(len(keys), 0, -1) if keys[:end] in lines), None)
-        where = f"{path}:{line}: " if path and line else f"{path}: " if path else ""
-        messages.append(f"{where}{_describe(item, keys)}")
+        known_places = (places[keys[:end]] for end in range(len(keys), 0, -1) if keys[:end] in places)
+        where = next(known_places, str(path) if path else None)
+        messages.append(f"{where}: {_describe(item, keys)}" if where else _describe(item, keys))
     section = error.errors()[0]["loc"][0] if error.errors()[0]["loc"] else ""
     known = section if section in RunConfig.model_fields else ""
     return ConfigError("\n".join(messages), next_step=f"All settings: radflow config show {known}".rstrip())
@@ -210,4 +220,5 @@ def _bounds(field: FieldInfo) -> str:
 
 def _yaml_value(value: Any) -> str:
     plain = list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
-    return yaml.safe_dump(plain, default_flow_style=True, width=10_000).strip().removesuffix("...").strip()
+    text = yaml.dump(plain, Dumper=_Dumper, default_flow_style=True, width=10_000)
+    return text.strip().removesuffix("...").strip()

@@ -46,7 +46,7 @@ def read_jsonl(kind: type[R], path: Path) -> Iterator[R]:
         RunError: the file is missing or a line doesn't hold a row of this kind (the line's text isn't shown).
     """
     try:
-        handle = path.open(encoding="utf-8")
+        handle = path.open("rb")
     except FileNotFoundError:
         raise RunError(
             "file is missing", where=str(path), next_step="Run the stage that writes it."

@@ -26,6 +26,7 @@ from radflow.jsonl import read_jsonl, write_json
 from radflow.records import Record
 
 R = TypeVar("R", bound=Record)
+MARKER_KEYS = {"fingerprint", "identity"}
 PACKAGES = ("radflow", "torch", "transformers", "trl", "peft", "numpy", "pillow", "pydicom")
 
 
@@ -71,7 +72,7 @@ class RunDir:
 
     def manifest(self, stage: str) -> dict[str, Any] | None:
         """What the finished stage wrote about itself; ``None`` while it isn't finished."""
-        return _read_json(self.path(f"manifests/{stage}.json"))
+        return _read_json(self.path(f"manifests/{stage}.json"), keys={*MARKER_KEYS, "outputs"})
 
     def status(self, stage: str, identity: Mapping[str, Any], *, redo: str) -> Literal["new", "cut", "done"]:
         """Whether a stage with these settings and inputs is still to do, was cut, or is done.
@@ -84,7 +85,7 @@ class RunDir:
             RunError: the folder holds this stage with other settings or inputs; names what differs.
         """
         finished = self.manifest(stage)
-        known = finished or _read_json(self.path(f"manifests/{stage}.started.json"))
+        known = finished or _read_json(self.path(f"manifests/{stage}.started.json"), keys=MARKER_KEYS)
         if known is None:
             return "new"
         if known["fingerprint"] != fingerprint(identity):
@@ -158,7 +159,8 @@ def content_hash(path: Path) -> str:
     digest = hashlib.sha256()
     files = sorted(entry for entry in path.rglob("*") if entry.is_file()) if path.is_dir() else [path]
     for file in files:
-        digest.update(str(file.relative_to(path.parent)).encode())
+        # Name and size with separators: no content can pass for the name of another file.
+        digest.update(f"{file.relative_to(path.parent)}\0{file.stat().st_size}\0".encode())
         with file.open("rb") as handle:
             while block := handle.read(1 << 20):
                 digest.update(block)
@@ -197,16 +199,14 @@ def _git_commit() -> str | None:
     return done.stdout.strip() or None if done.returncode == 0 else None
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
+def _read_json(path: Path, *, keys: set[str]) -> dict[str, Any] | None:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
-    except json.JSONDecodeError:
-        raise RunError(
-            "manifest is damaged", where=str(path), next_step="Delete the file to redo the stage."
-        ) from None
-    if not isinstance(content, dict):
+    except ValueError:  # neither JSON nor UTF-8
+        content = None
+    if not isinstance(content, dict) or not keys <= content.keys():
         raise RunError("manifest is damaged", where=str(path), next_step="Delete the file to redo the stage.")
     return content
 

@@ -19,7 +19,8 @@ from radflow.models.prompts import target_text
 from radflow.models.vlm import Policy, learns, load_policy, part_of, set_trainable
 from radflow.records import Study
 from radflow.stages.pipeline import run_stages
-from radflow.training.sft import LengthGroupedSampler, ReportRows, augment_image, last_whole_checkpoint
+from radflow.training.augment import augment_image
+from radflow.training.sft import LengthGroupedSampler, ReportRows, last_whole_checkpoint
 from tests.integration.small import SMALL
 
 

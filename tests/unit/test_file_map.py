@@ -6,7 +6,6 @@ import re
 import subprocess
 
 import pytest
-
 from tests.conftest import REPOSITORY
 
 MAPPED = ("src/", "configs/", "benchmarks/", "docs/", "examples/")

@@ -4,9 +4,8 @@ How grey values become 8 bits:
 
 1. DICOM with a usable VOI LUT, else a usable window: that, the first of several, after the modality LUT.
 2. Plain 8-bit display values (8 bits stored, unsigned, no rescale): unchanged.
-3. All else, 16-bit greyscale PNG included: linear between the 0.5th and the 99.5th percentile, so that no
-   lead marker decides the contrast. Archives keep 12-bit radiographs in 16-bit PNG, so the nominal range is
-   no guide.
+3. All else, 16-bit greyscale PNG included (which often hold 12 bits, so the nominal range is no guide):
+   linear between the 0.5th and the 99.5th percentile, so that no lead marker decides the contrast.
 
 A window is usable when it is valid and leaves contrast in this image. MONOCHROME1 is inverted last. Pixels
 with the padding value are left out of the percentiles and shown black.
@@ -14,7 +13,6 @@ with the padding value are left out of the percentiles and shown black.
 
 from __future__ import annotations
 
-import os
 import secrets
 import warnings
 from collections.abc import Iterator
@@ -36,7 +34,6 @@ from radflow.errors import ImageError
 Pixels = NDArray[np.uint8]
 
 PNG_MAGIC, JPEG_MAGIC = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
-PERCENTILES = (0.5, 99.5)
 EXPORT_AGAIN = "Export the image again from its source, as PNG, JPEG or single-frame DICOM."
 UNCOMPRESS = "Convert it to Explicit VR Little Endian."
 
@@ -54,7 +51,6 @@ def read_image(path: Path, *, max_pixels: int = 100_000_000, allow_missing_pream
     """One PNG, JPEG or DICOM file, told apart by content, as RGB values (height, width, 3) in 0..255.
 
     Args:
-        path: the file.
         max_pixels: most rows x columns x samples; checked against the header before anything is decoded.
         allow_missing_preamble: also read .dcm and .dicom files that lack the preamble and the file meta.
 
@@ -89,11 +85,11 @@ def fit_within(image: Pixels, *, long_side: int) -> Pixels:
 
 def write_png(image: Pixels, path: Path) -> None:
     """`image` (height, width, 3) to a PNG file, greyscale if the channels are equal; whole or not at all."""
-    # Not tempfile: its files are private to the user, and os.replace would keep that.
+    # Not tempfile: its files are private to the user, and stay so after the replacement.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         _picture(image).save(temporary, format="PNG", compress_level=1)
-        os.replace(temporary, path)  # noqa: PTH105  (says atomic to the reader)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -149,8 +145,7 @@ def _check_size(samples: int, path: Path, max_pixels: int) -> None:
 def _read_photo(data: bytes, path: Path, max_pixels: int) -> Pixels:
     """PNG or JPEG: upright by EXIF, transparency on black."""
     with Image.open(BytesIO(data), formats=("PNG", "JPEG")) as opened:
-        # Nothing is decoded yet: Pillow loads lazily.
-        _check_size(opened.width * opened.height, path, max_pixels)
+        _check_size(opened.width * opened.height, path, max_pixels)  # decoded later: Pillow is lazy
         upright = ImageOps.exif_transpose(opened)
         if upright.mode.startswith("I"):
             return _rgb(_stretch(np.asarray(upright)))
@@ -165,9 +160,13 @@ def _read_dicom(data: bytes, path: Path, max_pixels: int) -> Pixels:
         # It is inflated whole while parsing, before any size can be checked.
         _refuse(path, "deflated DICOM is not read", UNCOMPRESS)
     header = dcmread(BytesIO(data), force=True, specific_tags=HEADER)
-    syntax = _transfer_syntax(header, path)
-    _check_header(header, path, max_pixels)
-    _check_length(header, syntax, path)
+    if "TransferSyntaxUID" not in header.file_meta:
+        # As the elements were found; set in the header, because the decoders look there.
+        is_implicit, is_little = header.original_encoding
+        explicit = uid.ExplicitVRLittleEndian if is_little else uid.ExplicitVRBigEndian
+        header.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian if is_implicit else explicit
+    syntax = uid.UID(header.file_meta.TransferSyntaxUID)
+    _check_header(header, syntax, path, max_pixels)
     values, meta = get_decoder(syntax).as_array(header, index=0)
     photometric = str(meta["photometric_interpretation"])
     if photometric in ("MONOCHROME1", "MONOCHROME2") and values.ndim == 2:
@@ -181,18 +180,8 @@ def _read_dicom(data: bytes, path: Path, max_pixels: int) -> Pixels:
     return np.asarray(values >> (bits - 8) if bits > 8 else values).astype(np.uint8)
 
 
-def _transfer_syntax(header: Any, path: Path) -> uid.UID:
-    """As stated, else the one the elements were found in; set in the header, where the decoders look."""
-    if "TransferSyntaxUID" not in header.file_meta:
-        if "PixelData" in header and header["PixelData"].is_undefined_length:
-            _refuse(path, "compressed, but no transfer syntax is stated")
-        is_implicit, is_little = header.original_encoding
-        explicit = uid.ExplicitVRLittleEndian if is_little else uid.ExplicitVRBigEndian
-        header.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian if is_implicit else explicit
-    return uid.UID(header.file_meta.TransferSyntaxUID)
-
-
-def _check_header(header: Any, path: Path, max_pixels: int) -> None:
+def _check_header(header: Any, syntax: uid.UID, path: Path, max_pixels: int) -> None:
+    """Refuses, before decoding, what is no single image, has no decoder, or isn't as large as stated."""
     rows, columns, samples = (header.get(name) or 0 for name in ("Rows", "Columns", "SamplesPerPixel"))
     frames = int(header.get("NumberOfFrames") or 1)
     if not header.get("PixelData"):
@@ -202,21 +191,16 @@ def _check_header(header: Any, path: Path, max_pixels: int) -> None:
     if frames != 1:
         _refuse(path, f"{frames} frames; a radiograph has one", "Export the frame you want as its own file.")
     _check_size(rows * columns * samples, path, max_pixels)
-
-
-def _check_length(header: Any, syntax: uid.UID, path: Path) -> None:
-    """Refuses what has no decoder and pixel data of another size than the header states, before decoding."""
     try:
-        decoder = get_decoder(syntax)
+        is_installed = get_decoder(syntax).is_available
     except NotImplementedError:
         _refuse(path, f"unsupported transfer syntax: {syntax.name}", UNCOMPRESS)
-    if not decoder.is_available:
+    if not is_installed:
         step = "Type: pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg"
         _refuse(path, f"no decoder is installed for {syntax.name}", step)
-    rows, columns = header.Rows, header.Columns
     stated = f"header states {rows} x {columns} pixels"
     if not syntax.is_encapsulated:
-        bits_a_pixel = header.SamplesPerPixel * header.BitsAllocated
+        bits_a_pixel = samples * header.BitsAllocated
         if header.PhotometricInterpretation == "YBR_FULL_422":
             bits_a_pixel = bits_a_pixel * 2 // 3
         excess = len(header.PixelData) - (rows * columns * bits_a_pixel + 7) // 8
@@ -250,8 +234,7 @@ def _grey(stored: NDArray[Any], header: Any, *, inverted: bool) -> Pixels:
     """Stored values (height, width) to display values by the rules at the top of this file."""
     padding = np.zeros(stored.shape, bool)
     if (value := header.get("PixelPaddingValue")) is not None:
-        limit = header.get("PixelPaddingRangeLimit")
-        low, high = sorted((int(value), int(value if limit is None else limit)))
+        low, high = sorted((int(value), int(header.get("PixelPaddingRangeLimit", value))))
         padding = (stored >= low) & (stored <= high)
     # A slope of 0 would erase the image: taken as not stated.
     slope, intercept = float(header.get("RescaleSlope") or 1), float(header.get("RescaleIntercept") or 0)
@@ -280,12 +263,9 @@ def _displays(values: NDArray[Any], header: Any) -> Iterator[Pixels]:
     if not (np.isfinite([centre, width]).all() and width > 0):
         return
     if function == "SIGMOID":
-        exponent = np.clip(-4 * (values.astype(np.float32) - centre) / width, -60, 60)
-        yield _to_bytes(1 / (1 + np.exp(exponent)), 0, 1)
+        yield _to_bytes(1 / (1 + np.exp(-4 * (values.astype(np.float32) - centre) / width)), 0, 1)
     else:
-        shift = 0.5 if function == "LINEAR" else 0
-        half = width / 2 - shift
-        yield _to_bytes(values, centre - shift - half, centre - shift + half)
+        yield _to_bytes(values, centre - width / 2, centre + width / 2 - (function == "LINEAR"))
 
 
 def _look_up(values: NDArray[Any], table: Any) -> tuple[NDArray[np.uint16], int, int]:
@@ -304,7 +284,7 @@ def _look_up(values: NDArray[Any], table: Any) -> tuple[NDArray[np.uint16], int,
 
 def _stretch(values: NDArray[Any], *, ignore: NDArray[np.bool_] | None = None) -> Pixels:
     counted = values if ignore is None or ignore.all() else values[~ignore]
-    low, high = np.percentile(counted, PERCENTILES)
+    low, high = np.percentile(counted, (0.5, 99.5))
     if low == high:
         low, high = counted.min(), counted.max()
     return _to_bytes(values, float(low), float(high))

@@ -228,16 +228,23 @@ def split_file(
             "The output would replace its own input", where=str(out), next_step="Name another output file."
         )
     reports = read_reports(source, id_column=id_column, report_column=report_column)
-    out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:
-        with partial.open("wb") as file:
-            counts = _write_sections(reports, file.write, fallback)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(out)
-    finally:
-        partial.unlink(missing_ok=True)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with partial.open("wb") as file:
+                counts = _write_sections(reports, file.write, fallback)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(out)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:  # of the output only: the reader turns its own into DataError
+        raise DataError(
+            f"The output can't be written: {error.strerror or type(error).__name__}",
+            where=str(out),
+            next_step="Free space, correct permissions, or name another output file.",
+        ) from error
     return counts
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ from radflow.records import SPLITS, LeftOut, Record, RowFailure, Split, Study
 from radflow.registry import resolve
 from radflow.run_dir import RunDir
 from radflow.terminal import console
+
+MAX_NAME = 200
+"""File systems allow 255 bytes; an escaped letter of another script takes 6 to 12."""
 
 
 class Prepared(Record):
@@ -100,7 +104,7 @@ class PrepareStudy:
     def __call__(self, row: Assigned) -> Prepared:
         names: list[str] = []
         left_out: list[LeftOut] = []
-        folder = f"images/{quote(row.study_id, safe='')}"
+        folder = f"images/{folder_name(row.study_id)}"
         (self.root / folder).mkdir(parents=True, exist_ok=True)
         for number, image in enumerate(row.source.images):
             name = f"{folder}/{number}.png"
@@ -120,6 +124,13 @@ class PrepareStudy:
             return read_image(image, allow_missing_preamble=self.data.allow_missing_preamble)
         pixels = image() if callable(image) else image
         return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
+
+
+def folder_name(study_id: str) -> str:
+    """The id with all but letters, digits and ``_.-~`` escaped; a hash where that is no usable file name."""
+    name = quote(study_id, safe="")
+    is_usable = name.strip(".") and len(name) <= MAX_NAME
+    return name if is_usable else hashlib.sha256(study_id.encode()).hexdigest()
 
 
 def _study(row: Assigned, images: tuple[str, ...]) -> Study:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from radflow.records import Study
 from radflow.run_dir import RunDir
 from radflow.terminal import console
 from radflow.training.sft import train_sft
+from radflow.training.vision_warmup import warm_up_vision
 
 
 def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
@@ -42,16 +44,26 @@ def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
     return facts
 
 
-def base_model(config: RunConfig, run: RunDir, train: list[Study]) -> str | Path:
-    """Where the model to start from lies; the tiny one is made once, from the training reports."""
+def base_model(config: RunConfig, run: RunDir, train: Sequence[Study]) -> str | Path:
+    """Where the model to start from lies; the tiny one is made once, from the training studies."""
     if config.model.name != "tiny":
         return config.model.name
     folder = run.path("model-base")
     if not folder.is_dir():
-        texts = [target_text(study.report) for study in train]
-        texts += [prompt_messages(study, config.model)[0]["content"][-1]["text"] for study in train]
-        unfinished = run.path("model-base.unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        make_tiny_model(unfinished, texts, config.model.tiny, seed=config.seed)
-        unfinished.rename(folder)
+        _make_tiny(run.path("model-base.unfinished"), config, run, train)
+        run.path("model-base.unfinished").rename(folder)
     return folder
+
+
+def _make_tiny(folder: Path, config: RunConfig, run: RunDir, train: Sequence[Study]) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    texts = [target_text(study.report) for study in train]
+    texts += [prompt_messages(study, config.model)[0]["content"][-1]["text"] for study in train]
+    make_tiny_model(folder, texts, config.model.tiny, seed=config.seed)
+    epochs = config.model.tiny.warmup_epochs
+    if epochs:
+        policy = load_policy(folder, config.model)
+        warm_up_vision(
+            policy, train, epochs=epochs, image_root=run.root, augment=config.sft.augment, seed=config.seed
+        )
+        policy.save(folder)

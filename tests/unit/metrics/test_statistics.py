@@ -1,0 +1,97 @@
+"""Bootstrap intervals: right width, right coverage, and the same as resampling the texts themselves."""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+from nltk.translate.bleu_score import corpus_bleu
+from numpy.typing import NDArray
+
+from radflow.metrics.lexical import bleu_counts, bleu_from_counts, tokenize
+from radflow.metrics.statistics import bootstrap_interval, mean_of_rows
+from radflow.records import Interval
+
+Matrix = NDArray[np.float64]
+
+
+def interval_of_mean(
+    values: Matrix, *, samples: int = 1000, confidence: float = 0.95, seed: int = 0
+) -> Interval:
+    rows = np.column_stack([values, np.ones(len(values))])
+    interval = bootstrap_interval(rows, mean_of_rows, samples=samples, confidence=confidence, seed=seed)
+    assert interval is not None
+    return interval
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.95])
+def test_interval_of_a_mean_is_the_normal_one(confidence: float) -> None:
+    values = np.random.default_rng(1).normal(0.4, 0.1, 400)
+    interval = interval_of_mean(values, samples=5000, confidence=confidence)
+    half = NormalDist().inv_cdf(0.5 + confidence / 2) * values.std(ddof=1) / np.sqrt(400)
+    assert interval.value == pytest.approx(values.mean())
+    assert interval.low == pytest.approx(values.mean() - half, abs=0.1 * half)
+    assert interval.high == pytest.approx(values.mean() + half, abs=0.1 * half)
+    assert interval.studies == 400
+
+
+def test_interval_covers_the_truth_as_often_as_it_says() -> None:
+    generator = np.random.default_rng(2)
+    intervals = [interval_of_mean(generator.normal(0, 1, 60), seed=seed) for seed in range(200)]
+    covered = np.mean([interval.low <= 0 <= interval.high for interval in intervals])
+    assert 0.88 <= covered <= 0.99
+
+
+def test_reaggregated_counts_equal_resampled_texts() -> None:
+    words = np.array(["no", "effusion", "heart", "size", "normal"])
+    generator = np.random.default_rng(3)
+    references = [" ".join(generator.choice(words, 8)) for _ in range(12)]
+    predictions = [" ".join(generator.choice(words, 7)) for _ in range(12)]
+    counts = [
+        bleu_counts(reference=a, prediction=b).row() for a, b in zip(references, predictions, strict=True)
+    ]
+    naive: list[float] = []
+
+    def score(sums: Matrix) -> Matrix:
+        """BLEU-2 from the counts; columns in front say how often each study was drawn."""
+        drawn, fast = sums[..., :12], bleu_from_counts(sums[..., 12:], order=2)
+        if sums.ndim == 2:
+            for times in drawn.astype(int):
+                chosen = np.repeat(np.arange(12), times)
+                assert len(chosen) == 12
+                texts = (
+                    [[tokenize(references[i])] for i in chosen],
+                    [tokenize(predictions[i]) for i in chosen],
+                )
+                naive.append(corpus_bleu(*texts, weights=(0.5, 0.5)))
+            assert fast == pytest.approx(naive)
+        return fast
+
+    rows = np.column_stack([np.eye(12), np.array(counts, dtype=np.float64)])
+    interval = bootstrap_interval(rows, score, samples=100, confidence=0.9, seed=0)
+    assert interval is not None
+    assert len(set(naive)) > 50
+    assert (interval.low, interval.high) == pytest.approx(tuple(np.quantile(naive, [0.05, 0.95])))
+
+
+def test_no_studies_have_no_interval() -> None:
+    assert bootstrap_interval(np.empty((0, 2)), mean_of_rows, samples=100, confidence=0.95, seed=0) is None
+
+
+def test_undefined_statistic_has_no_interval() -> None:
+    rows = np.zeros((5, 2))
+    assert bootstrap_interval(rows, mean_of_rows, samples=100, confidence=0.95, seed=0) is None
+
+
+def test_resamplings_where_the_statistic_is_undefined_are_left_out() -> None:
+    rows = np.array([[0.7, 1.0], [0.0, 0.0], [0.0, 0.0]])
+    interval = bootstrap_interval(rows, mean_of_rows, samples=200, confidence=0.95, seed=0)
+    assert interval is not None
+    assert (interval.value, interval.low, interval.high) == pytest.approx((0.7, 0.7, 0.7))
+
+
+def test_interval_depends_on_the_seed_and_on_nothing_else() -> None:
+    values = np.random.default_rng(4).random(30)
+    assert interval_of_mean(values, seed=1) == interval_of_mean(values, seed=1)
+    assert interval_of_mean(values, seed=1) != interval_of_mean(values, seed=2)

@@ -1,0 +1,216 @@
+"""A run folder: done stages are skipped, cut ones go on, others are refused, two processes never meet."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from radflow.errors import RunError
+from radflow.run_dir import RunDir, content_hash, fingerprint, listing_hash, stage_identity
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from radflow.run_dir import RunDir
+with RunDir.open(Path(sys.argv[1])):
+    print("locked", flush=True)
+    time.sleep(60)
+"""
+
+
+def identity(*, rate: float = 1e-4, seed: int = 0, studies: str = "aa") -> dict[str, Any]:
+    settings = {"sft": {"learning_rate": rate, "epochs": 3}}
+    return stage_identity(settings=settings, seed=seed, inputs={"studies.jsonl": studies})
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[RunDir]:
+    with RunDir.open(tmp_path / "run") as run:
+        yield run
+
+
+def finish(run: RunDir, **settings: Any) -> None:
+    run.path("model-sft").mkdir(exist_ok=True)
+    run.path("model-sft/weights").write_text("w")
+    run.finish("sft", identity(**settings), outputs=("model-sft",), facts={}, wall_time_s=1, config={})
+
+
+def status(run: RunDir, **settings: Any) -> str:
+    return run.status("sft", identity(**settings), redo="add --redo sft")
+
+
+def refusal(run: RunDir, **settings: Any) -> str:
+    with pytest.raises(RunError) as caught:
+        status(run, **settings)
+    return str(caught.value)
+
+
+def test_stage_is_new_then_cut_then_done(run: RunDir) -> None:
+    assert status(run) == "new"
+    run.start("sft", identity())
+    assert status(run) == "cut"
+    finish(run)
+    assert status(run) == "done"
+
+
+def test_manifest_is_written_after_the_outputs(run: RunDir) -> None:
+    run.start("sft", identity())
+    with pytest.raises(FileNotFoundError):
+        run.finish("sft", identity(), outputs=("model-sft",), facts={}, wall_time_s=1, config={})
+    assert run.manifest("sft") is None
+    assert status(run) == "cut"
+
+
+def test_manifest_says_how_the_stage_was_made(run: RunDir) -> None:
+    finish(run)
+    manifest = run.manifest("sft")
+    assert manifest is not None
+    assert manifest["identity"] == identity()
+    assert manifest["outputs"] == {"model-sft": content_hash(run.path("model-sft"))}
+    assert manifest["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert manifest["peak_memory_mib"] > 1
+
+
+def test_restarted_stage_is_no_longer_done(run: RunDir) -> None:
+    finish(run)
+    run.start("sft", identity())
+    assert status(run) == "cut"
+
+
+def test_deleted_output_makes_the_stage_run_again(run: RunDir) -> None:
+    finish(run)
+    run.path("model-sft/weights").unlink()
+    run.path("model-sft").rmdir()
+    assert status(run) == "cut"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"rate": 0.001}, "sft.learning_rate was 0.0001, is 0.001"),
+        ({"seed": 5}, "seed was 0, is 5"),
+        ({"studies": "bb"}, "studies.jsonl has changed"),
+    ],
+    ids=["setting", "seed", "input"],
+)
+@pytest.mark.parametrize("is_finished", [True, False], ids=["done", "cut"])
+def test_other_settings_are_refused_and_the_difference_named(
+    run: RunDir, change: dict[str, Any], told: str, is_finished: bool
+) -> None:
+    run.start("sft", identity())
+    if is_finished:
+        finish(run)
+    message = refusal(run, **change)
+    assert told in message
+    assert "epochs" not in message
+    assert "--redo sft" in message
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b'{"fingerprint": "0', b"[]", b"{}", b"", b"\xff\xfe", b'{"fingerprint": "0", "identity": {}}'],
+    ids=["cut", "list", "no keys", "empty", "not UTF-8", "no outputs"],
+)
+def test_damaged_manifest_is_named(run: RunDir, content: bytes) -> None:
+    finish(run)
+    path = run.path("manifests/sft.json")
+    path.write_bytes(content)
+    message = refusal(run)
+    assert "manifest is damaged" in message
+    assert str(path) in message
+
+
+@pytest.mark.parametrize("content", [b'{"fing', b"{}"])
+def test_damaged_start_marker_is_named(run: RunDir, content: bytes) -> None:
+    run.start("sft", identity())
+    run.path("manifests/sft.started.json").write_bytes(content)
+    assert "sft.started.json" in refusal(run)
+
+
+def test_forgotten_stage_is_new_and_its_files_are_gone(run: RunDir) -> None:
+    finish(run)
+    run.path("scores.jsonl").write_text("")
+    run.path("studies.jsonl").write_text("")
+    run.forget("sft", ("model-sft", "scores.jsonl", "never-written"))
+    assert status(run, rate=0.5) == "new"
+    assert sorted(path.name for path in run.root.iterdir()) == [".lock", "manifests", "studies.jsonl"]
+
+
+def test_folder_is_readable_by_its_owner_only(run: RunDir) -> None:
+    assert stat.S_IMODE(run.root.stat().st_mode) == 0o700
+
+
+def test_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("")
+    with pytest.raises(RunError, match="can't be written"), RunDir.open(tmp_path / "run"):
+        pass
+
+
+def test_second_process_is_locked_out_until_the_first_is_killed(tmp_path: Path) -> None:
+    root = tmp_path / "run"
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(root)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "locked\n"
+        with pytest.raises(RunError, match=f"process {holder.pid} "), RunDir.open(root):
+            pass
+    finally:
+        os.kill(holder.pid, signal.SIGKILL)
+        holder.wait()
+        holder.stdout.close()
+    with RunDir.open(root) as run:
+        assert run.path(".lock").read_text().startswith(f"{os.getpid()} ")
+
+
+def test_lock_is_freed_after_an_error(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), RunDir.open(tmp_path / "run"):
+        raise KeyError
+    with RunDir.open(tmp_path / "run") as run:
+        assert run.root.is_dir()
+
+
+def test_fingerprint_ignores_order_and_sees_values() -> None:
+    there, back = {"a": 1, "b": [1, 2]}, {"b": [1, 2], "a": 1}
+    assert fingerprint(there) == fingerprint(back) == fingerprint(json.loads(json.dumps(there)))
+    assert fingerprint(there) != fingerprint({"a": 1, "b": [2, 1]})
+
+
+def folder(parent: Path, files: dict[str, str]) -> str:
+    """Hash of a folder ``parent/model`` with these files."""
+    for name, content in files.items():
+        path = parent / "model" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    return content_hash(parent / "model")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"a": "2", "b": "x"}, {"a": "1", "c": "x"}, {"a": "1", "d/b": "x"}, {"a": "1"}, {"a": "1model/bx"}],
+    ids=["content", "name", "folder", "fewer", "content that reads like a name"],
+)
+def test_content_hash_depends_on_names_and_contents(tmp_path: Path, other: dict[str, str]) -> None:
+    assert folder(tmp_path / "one", {"a": "1", "b": "x"}) != folder(tmp_path / "two", other)
+
+
+def test_content_hash_depends_on_nothing_else(tmp_path: Path) -> None:
+    one, two = folder(tmp_path / "1", {"a": "1", "b": "x"}), folder(tmp_path / "2", {"b": "x", "a": "1"})
+    os.utime(tmp_path / "2/model/a", (0, 0))
+    assert one == two == content_hash(tmp_path / "2/model")
+
+
+def test_listing_hash_sees_names_and_sizes(tmp_path: Path) -> None:
+    empty = listing_hash(tmp_path)
+    (tmp_path / "a").write_text("1")
+    one = listing_hash(tmp_path)
+    (tmp_path / "a").write_text("22")
+    assert len({empty, one, listing_hash(tmp_path)}) == 3
