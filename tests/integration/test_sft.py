@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import shutil
 from pathlib import Path
@@ -18,6 +19,7 @@ from radflow.jsonl import read_jsonl
 from radflow.models.prompts import target_text
 from radflow.models.vlm import Policy, learns, load_policy, part_of, set_trainable
 from radflow.records import Study
+from radflow.run_dir import RunDir
 from radflow.stages.pipeline import run_stages
 from radflow.training.augment import augment_image
 from radflow.training.sft import LengthGroupedSampler, ReportRows, last_whole_checkpoint
@@ -74,11 +76,9 @@ def test_prompt_holds_one_image_token_per_patch(policy: Policy, batch: dict, sma
     assert per_row.tolist() == [patches] * 4
 
 
-def test_training_lowers_the_loss(small_run: Path) -> None:
-    from radflow.run_dir import RunDir
-
+def test_training_beats_the_uniform_guess(small_run: Path, small_config: RunConfig) -> None:
     facts = RunDir(small_run).manifest("sft")["facts"]
-    assert facts["best_validation_loss"] < 5.5 < facts["train_loss"] + 1.0
+    assert facts["best_validation_loss"] < math.log(small_config.model.tiny.vocabulary) - 0.5
     assert facts["peak_memory_mib"] > 0
 
 
@@ -157,8 +157,8 @@ def test_augmentation_never_mirrors() -> None:
     image.paste((255, 255, 255), (0, 0, 32, 64))
     for seed in range(50):
         moved = augment_image(image, random.Random(seed)).convert("L")
-        left = sum(moved.crop((0, 0, 32, 64)).getdata())
-        right = sum(moved.crop((32, 0, 64, 64)).getdata())
+        left = sum(moved.crop((0, 0, 32, 64)).get_flattened_data())
+        right = sum(moved.crop((32, 0, 64, 64)).get_flattened_data())
         assert left > 3 * right
 
 

@@ -26,11 +26,10 @@ class Cli:
         self.monkeypatch, self.capsys = monkeypatch, capsys
 
     def __call__(self, *arguments: object) -> tuple[int, str, str]:
-        """Exit code, stdout, and stderr with its line breaks taken out, as the width of a terminal sets them."""
+        """Exit code, stdout, and stderr without line breaks, which depend on the terminal's width."""
         self.monkeypatch.setattr(sys, "argv", ["radflow", *map(str, arguments)])
         with pytest.raises(SystemExit) as caught:
             main()
-            sys.exit(0)
         out, err = self.capsys.readouterr()
         return int(caught.value.code or 0), out, err.replace("\n", "")
 

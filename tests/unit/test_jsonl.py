@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radflow.errors import RunError
@@ -56,6 +56,7 @@ def test_json_file_never_holds_nan(tmp_path: Path, value: float) -> None:
     assert json.loads(path.read_text()) == {"f1": 0.5}
 
 
+@settings(deadline=None)
 @given(st.lists(st.builds(candidate, st.text(), st.text() | st.just("\x00\u2028\x85\r\n\ufeff\U0001f9e0"))))
 def test_any_text_comes_back_as_it_was(
     tmp_path_factory: pytest.TempPathFactory, rows: list[Candidate]

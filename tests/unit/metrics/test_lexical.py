@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nltk.translate.bleu_score import SmoothingFunction, corpus_bleu, sentence_bleu
 from sacrebleu.metrics import BLEU
@@ -43,6 +43,7 @@ def corpus_score(texts: Pairs, order: int) -> float:
 
 
 @pytest.mark.filterwarnings("ignore:\\s*The hypothesis contains:UserWarning")
+@settings(deadline=None)
 @given(pairs(shortest=MAX_ORDER))  # NLTK counts one n-gram in a prediction too short to hold any
 def test_corpus_bleu_equals_nltk(texts: Pairs) -> None:
     references, predictions = [[reference] for reference, _ in texts], [written for _, written in texts]
@@ -51,6 +52,7 @@ def test_corpus_bleu_equals_nltk(texts: Pairs) -> None:
         assert corpus_score(texts, order) == pytest.approx(expected, abs=1e-9)
 
 
+@settings(deadline=None)
 @given(pairs(shortest=0))
 def test_corpus_bleu_equals_sacrebleu(texts: Pairs) -> None:
     references, predictions = zip(*((" ".join(a), " ".join(b)) for a, b in texts), strict=True)
@@ -60,6 +62,7 @@ def test_corpus_bleu_equals_sacrebleu(texts: Pairs) -> None:
         assert corpus_score(texts, order) == pytest.approx(expected, abs=1e-9)
 
 
+@settings(deadline=None)
 @given(st.lists(WORDS, min_size=1, max_size=12), st.lists(WORDS, max_size=12))
 def test_sentence_bleu_equals_nltk_method_1(reference: list[str], prediction: list[str]) -> None:
     for order in ORDERS:
@@ -71,6 +74,7 @@ def test_sentence_bleu_equals_nltk_method_1(reference: list[str], prediction: li
         assert score == pytest.approx(expected, abs=1e-12)
 
 
+@settings(deadline=None)
 @given(st.text(), st.text())
 def test_scores_lie_between_0_and_1_for_any_text(reference: str, prediction: str) -> None:
     row = np.array(bleu_counts(reference=reference, prediction=prediction).row(), dtype=np.float64)
