@@ -64,6 +64,12 @@ def _make_tiny(folder: Path, config: RunConfig, run: RunDir, train: Sequence[Stu
     if epochs:
         policy = load_policy(folder, config.model)
         warm_up_vision(
-            policy, train, epochs=epochs, image_root=run.root, augment=config.sft.augment, seed=config.seed
+            policy,
+            train,
+            config.model,
+            epochs=epochs,
+            image_root=run.root,
+            augment=config.sft.augment,
+            seed=config.seed,
         )
         policy.save(folder)
