@@ -43,7 +43,7 @@ def warm_up_vision(
     image_root: Path,
     augment: bool,
     seed: int,
-) -> float:
+) -> tuple[float, float]:
     """Train the whole model in place to predict words from its image features and its last prompt state.
 
     Args:
@@ -51,7 +51,7 @@ def warm_up_vision(
         augment: move and recolour the images as SFT does.
 
     Returns:
-        Mean loss over the last epoch: the sum of both heads' weighted binary cross-entropies.
+        Mean weighted binary cross-entropies of both heads over the last epoch.
     """
     targets = word_targets([target_text(study.report) for study in studies])
     width = policy.model.config.text_config.hidden_size
@@ -66,10 +66,10 @@ def warm_up_vision(
 class WordHeads(nn.Module):
     """Two linear heads that are thrown away after the warm-up: what is seen, and what is about to be said.
 
-    Three things make hundreds of steps enough where thousands were not (measured, docs/results.md): biases
-    start at each word's frequency, features are standardised, because studies differ little beside what all
-    radiographs share, and each word weighs by the inverse of its entropy, so that boilerplate doesn't drown
-    the rare words that say something.
+    Three things make hundreds of steps enough (measured, docs/results.md): biases start at each word's
+    frequency; features are standardised, because studies differ little beside what all radiographs share, and
+    the connector keeps that scale afterwards; each word weighs by the inverse of its entropy, so that
+    boilerplate doesn't drown the rare words that say something.
     """
 
     def __init__(self, width: int, targets: torch.Tensor) -> None:
@@ -77,6 +77,7 @@ class WordHeads(nn.Module):
         share = targets.mean(dim=0).clamp(1e-3, 1 - 1e-3)
         entropy = -(share * share.log() + (1 - share) * (1 - share).log())
         self.register_buffer("weight", 1 / entropy / (1 / entropy).mean())
+        self.standardise = nn.BatchNorm1d(width, affine=False)
         self.seen = self._head(2 * width, share)
         self.said = self._head(width, share)
 
@@ -86,11 +87,12 @@ class WordHeads(nn.Module):
         linear.bias.data = torch.logit(share)
         return nn.Sequential(nn.BatchNorm1d(width, affine=False), linear)
 
-    def loss(self, model: Any, inputs: Any, targets: torch.Tensor) -> torch.Tensor:
+    def losses(self, model: Any, inputs: Any, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The first head makes the encoder see, the second makes the language model look at what it sees."""
         is_image = inputs["input_ids"] == model.config.image_token_id
         features = model.model.vision_tower(inputs["pixel_values"]).last_hidden_state
-        patches = model.model.multi_modal_projector(features)
+        projected = model.model.multi_modal_projector(features)
+        patches = self.standardise(projected.flatten(0, 1)).view_as(projected)
         embedded = model.get_input_embeddings()(inputs["input_ids"])
         embedded = embedded.masked_scatter(is_image.unsqueeze(-1), patches)
         states = model.model.language_model(
@@ -98,7 +100,18 @@ class WordHeads(nn.Module):
         ).last_hidden_state
         seen = self.seen(torch.cat([patches.mean(dim=1), patches.amax(dim=1)], dim=-1))
         said = self.said(states[:, -1])
-        return self._entropy(seen, targets) + self._entropy(said, targets)
+        return self._entropy(seen, targets), self._entropy(said, targets)
+
+    @torch.no_grad()
+    def fold_into(self, connector: Any) -> None:
+        """Let the connector itself write standardised features, now that the heads go."""
+        variance, mean = self.standardise.running_var, self.standardise.running_mean
+        assert variance is not None
+        assert mean is not None  # both are kept unless BatchNorm is told otherwise
+        scale = (variance + self.standardise.eps).rsqrt()
+        last = connector.linear_2
+        last.weight.mul_(scale.unsqueeze(1))
+        last.bias.sub_(mean).mul_(scale)
 
     def _entropy(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         weight = self.get_buffer("weight")
@@ -145,7 +158,7 @@ def _train(
     targets: torch.Tensor,
     epochs: int,
     generator: random.Random,
-) -> float:
+) -> tuple[float, float]:
     learning = [*policy.model.parameters(), *heads.parameters()]
     optimiser = torch.optim.AdamW(learning, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     steps = epochs * -(-len(studies) // BATCH)
@@ -153,25 +166,29 @@ def _train(
         optimiser, LEARNING_RATE, total_steps=steps + 1, pct_start=0.1
     )
     policy.model.train()
-    mean_loss = float("nan")
+    seen_loss = said_loss = float("nan")
     with progress_bar() as progress:
         task = progress.add_task("warm-up", total=steps, note="")
         for epoch in range(epochs):
             order = generator.sample(range(len(studies)), len(studies))
-            total = 0.0
+            total = torch.zeros(2)
             for start in range(0, len(order), BATCH):
                 rows = order[start : start + BATCH]
                 if len(rows) == 1:
                     continue  # one row has no spread to standardise by
                 batch = inputs([studies[row] for row in rows])
-                loss = heads.loss(policy.model, batch, targets[rows].to(policy.device))
+                seen, said = heads.losses(policy.model, batch, targets[rows].to(policy.device))
+                loss = seen + said
                 loss.backward()  # type: ignore[no-untyped-call]
                 nn.utils.clip_grad_norm_(learning, 1.0)
                 optimiser.step()
                 optimiser.zero_grad()
                 schedule.step()
-                total += loss.item() * len(rows)
+                total += torch.stack([seen, said]).detach().cpu() * len(rows)
                 progress.update(task, advance=1, note=f"loss {loss.item():.4f}")
-            mean_loss = total / len(studies)
-            console.print(f"vision warm-up, epoch {epoch + 1}/{epochs}: loss {mean_loss:.4f}")
-    return mean_loss
+            seen_loss, said_loss = (total / len(studies)).tolist()
+            console.print(
+                f"vision warm-up, epoch {epoch + 1}/{epochs}: seen {seen_loss:.4f}, said {said_loss:.4f}"
+            )
+    heads.fold_into(policy.model.model.multi_modal_projector)
+    return seen_loss, said_loss
