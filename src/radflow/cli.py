@@ -34,7 +34,9 @@ OutFolder = Annotated[
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Override a setting, e.g. --set rft.learning_rate=1e-5.")
 ]
-Redo = Annotated[str | None, typer.Option(help="Forget this stage and all later ones, then run.")]
+Redo = Annotated[
+    str | None, typer.Option(help="Delete what this stage and all later ones made, and run it again.")
+]
 
 
 @app.callback(invoke_without_command=True)

@@ -134,9 +134,26 @@ class DataConfig(Section):
         False, description="Read DICOM files without preamble and file meta."
     )
     sections: SectionsConfig = Field(SectionsConfig(), description="How reports are cut into sections.")
-    split: SplitConfig = Field(SplitConfig(), description="How studies are divided; patients never straddle.")
+    split: SplitConfig = Field(
+        SplitConfig(), description="How studies are divided; known patients never straddle."
+    )
     phantoms: PhantomsConfig = Field(PhantomsConfig(), description="Settings of the phantom source.")
     table: TableConfig = Field(TableConfig(), description="Column names of the table source.")
+
+    @model_validator(mode="after")
+    def _refuse_what_phantoms_ignore(self) -> DataConfig:
+        if self.source != "phantoms":
+            return self
+        if self.limit is not None:
+            raise ValueError(
+                "limit would cut off whole splits of the phantoms; instead of it use "
+                "data.phantoms.train, data.phantoms.validation and data.phantoms.test"
+            )
+        if self.phantoms.lateral and (self.views != "all" or self.max_images < 2):
+            raise ValueError(
+                "phantoms.lateral does nothing without data.views: all and data.max_images: 2 or more"
+            )
+        return self
 
 
 class TinyConfig(Section):
@@ -303,7 +320,7 @@ class EngineConfig(Section):
 class RunConfig(Section):
     """All settings of a run."""
 
-    seed: int = Field(0, ge=0, description="Seed of every random choice of the run.")
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="Seed of every random choice of the run.")
     data: DataConfig = Field(DataConfig(), description="Where studies come from and how they are prepared.")
     model: ModelConfig = Field(ModelConfig(), description="The vision-language model and what of it learns.")
     sft: SFTConfig = Field(SFTConfig(), description="Supervised fine-tuning on the reference reports.")

@@ -63,8 +63,8 @@ class Appender(Generic[R]):
     """An append-only JSONL file of one kind of record, open for more rows.
 
     Opening keeps every complete line and cuts off a torn last one, so that a run killed at any moment goes
-    on where it was. A row is on disk when `append` returns (flushed to the operating system; `sync` forces
-    it through to the device).
+    on where it was. When `append` returns, rows are with the operating system: a killed process loses none.
+    Only closing forces them through to the device, so a power cut may cost rows, which are then made again.
     """
 
     def __init__(self, path: Path, kind: type[R]) -> None:

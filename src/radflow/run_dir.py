@@ -11,8 +11,10 @@ import hashlib
 import json
 import os
 import platform
+import re
 import resource
 import shutil
+import stat
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +29,8 @@ from radflow.records import Record
 
 R = TypeVar("R", bound=Record)
 MARKER_KEYS = {"fingerprint", "identity"}
+LOCK = ".lock"
+TORN_WRITE = re.compile(r"\..+\.\d+\.tmp")
 PACKAGES = ("radflow", "torch", "transformers", "trl", "peft", "numpy", "pillow", "pydicom")
 
 
@@ -41,14 +45,16 @@ class RunDir:
     def open(cls, root: Path) -> Iterator[RunDir]:
         """Create the folder (readable by its owner only: reports are patient data) and lock it.
 
+        An existing folder is closed to others too, and rid of what killed processes had half written.
+
         Raises:
             RunError: another process works in it, or it can't be written.
         """
         try:
             root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock = (root / ".lock").open("a+")
+            lock = (root / LOCK).open("a+")
         except OSError as error:
-            raise RunError(f"run folder can't be written: {error.strerror}", where=str(root)) from None
+            raise _not_writable(root, error) from None
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -59,9 +65,14 @@ class RunDir:
                     where=str(root),
                     next_step="Wait for it, stop it, or choose another folder with -o.",
                 ) from None
-            lock.truncate(0)
-            lock.write(f"{os.getpid()} on {platform.node()}")
-            lock.flush()
+            try:
+                # Not through the buffer: on a full disk, closing would try again and hide the message.
+                os.ftruncate(lock.fileno(), 0)
+                os.write(lock.fileno(), f"{os.getpid()} on {platform.node()}".encode())
+                _close_to_others(root)
+                _sweep_torn_writes(root)
+            except OSError as error:
+                raise _not_writable(root, error) from None
             yield cls(root)
 
     def path(self, name: str) -> Path:
@@ -84,8 +95,7 @@ class RunDir:
         Raises:
             RunError: the folder holds this stage with other settings or inputs; names what differs.
         """
-        finished = self.manifest(stage)
-        known = finished or _read_json(self.path(f"manifests/{stage}.started.json"), keys=MARKER_KEYS)
+        known = self._record(stage)
         if known is None:
             return "new"
         if known["fingerprint"] != fingerprint(identity):
@@ -96,15 +106,29 @@ class RunDir:
                 next_step=f"Either another folder (-o), or the settings it was made with, or redo it and all "
                 f"that rests on it: {redo}",
             )
-        if finished is None:
+        if self.manifest(stage) is None:
             return "cut"
-        lost = [name for name in finished["outputs"] if not self.path(name).exists()]
-        return "cut" if lost else "done"
+        return "cut" if self.lost(stage) else "done"
+
+    def lost(self, stage: str) -> list[str]:
+        """What a finished stage wrote, and is no longer there."""
+        manifest = self.manifest(stage) or {}
+        written = (*manifest.get("outputs", ()), *manifest.get("keeps", ()))
+        return [name for name in written if not self.path(name).exists()]
+
+    def recorded_inputs(self, stage: str) -> dict[str, str]:
+        """Hashes of what the finished or cut stage was made from; empty for a new one."""
+        return dict((self._record(stage) or {"identity": {}})["identity"].get("inputs", {}))
+
+    def _record(self, stage: str) -> dict[str, Any] | None:
+        started = self.path(f"manifests/{stage}.started.json")
+        return self.manifest(stage) or _read_json(started, keys=MARKER_KEYS)
 
     def start(self, stage: str, identity: Mapping[str, Any]) -> None:
-        self.path(f"manifests/{stage}.json").unlink(missing_ok=True)
+        """Mark the stage as begun, in this order: a full disk leaves the record that there was."""
         marker = {"fingerprint": fingerprint(identity), "identity": dict(identity)}
         write_json(self.path(f"manifests/{stage}.started.json"), marker)
+        self.path(f"manifests/{stage}.json").unlink(missing_ok=True)
 
     def finish(
         self,
@@ -112,11 +136,20 @@ class RunDir:
         identity: Mapping[str, Any],
         *,
         outputs: Sequence[str],
+        keeps: Sequence[str] = (),
         facts: Mapping[str, Any],
         wall_time_s: float,
         config: Mapping[str, Any],
     ) -> None:
-        """Write the stage's manifest: the last thing that a stage does."""
+        """Write the stage's manifest: the last thing that a stage does.
+
+        ``process_peak_memory_mib`` in it is the peak of the whole process so far: when several stages run in
+        one command, the largest up to and with this one.
+
+        Args:
+            outputs: what it wrote; hashed.
+            keeps: what it may also have written; noted where it did, and missed when it goes.
+        """
         manifest = {
             "stage": stage,
             "fingerprint": fingerprint(identity),
@@ -124,8 +157,9 @@ class RunDir:
             "config": dict(config),
             "facts": dict(facts),
             "outputs": {name: content_hash(self.path(name)) for name in outputs},
+            "keeps": [name for name in keeps if self.path(name).exists()],
             "wall_time_s": round(wall_time_s, 2),
-            "peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+            "process_peak_memory_mib": _process_peak_memory_mib(),
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "versions": installed_versions(),
             "git_commit": _git_commit(),
@@ -136,7 +170,12 @@ class RunDir:
 
     def forget(self, stage: str, files: Sequence[str]) -> None:
         """Delete a stage's manifest and what it wrote, so that it starts afresh."""
-        for name in (f"manifests/{stage}.json", f"manifests/{stage}.started.json", *files):
+        # The manifests first: a deletion cut short must not leave a stage that counts as done.
+        self.delete((f"manifests/{stage}.json", f"manifests/{stage}.started.json", *files))
+
+    def delete(self, names: Sequence[str]) -> None:
+        """Delete files and folders of the run folder, those that are there."""
+        for name in names:
             target = self.path(name)
             if target.is_dir():
                 shutil.rmtree(target)
@@ -168,14 +207,57 @@ def content_hash(path: Path) -> str:
 
 
 def listing_hash(path: Path) -> str:
-    """Cheap hash of a data set: a file's content, or names and sizes of what lies directly in a folder."""
+    """Cheap hash of what lies outside: a file's content, or names and sizes of all files below a folder.
+
+    A file changed in place to the same size goes unseen in a folder: reading gigabytes of images or weights
+    at every start would cost more than it guards against. Run folders below it are left out: they grow.
+    """
     if path.is_file():
         return content_hash(path)
     digest = hashlib.sha256()
-    for entry in sorted(path.iterdir()):
-        size = entry.stat().st_size if entry.is_file() else -1
-        digest.update(f"{entry.name}\0{size}\0".encode())
+    for name, size in sorted(_files_below(str(path), "", ())):
+        digest.update(f"{name}\0{size}\0".encode(errors="surrogateescape"))
     return digest.hexdigest()
+
+
+def _files_below(folder: str, prefix: str, parents: tuple[str, ...]) -> Iterator[tuple[str, int]]:
+    """Relative name and size of each file; linked folders are followed, a link back to a parent isn't."""
+    real = os.path.realpath(folder)
+    with os.scandir(folder) as entries:
+        found = list(entries)
+    if real in parents or any(entry.name == LOCK for entry in found):
+        return
+    for entry in found:
+        if entry.is_dir():
+            yield from _files_below(entry.path, f"{prefix}{entry.name}/", (*parents, real))
+        else:
+            # A link to nowhere counts by its own size.
+            yield f"{prefix}{entry.name}", entry.stat(follow_symlinks=entry.is_file()).st_size
+
+
+def _not_writable(root: Path, error: OSError) -> RunError:
+    return RunError(f"run folder can't be written: {error.strerror}", where=str(root))
+
+
+def _close_to_others(root: Path) -> None:
+    """Take the rights of group and others from a folder of ours, except from a shared one like /tmp."""
+    status = root.stat()
+    mode = stat.S_IMODE(status.st_mode)
+    if status.st_uid == os.geteuid() and mode & 0o077 and not mode & stat.S_ISVTX:
+        root.chmod(mode & ~0o077)
+
+
+def _sweep_torn_writes(root: Path) -> None:
+    """Delete the temporary files of processes that were killed while writing; the lock says none is left."""
+    for folder in (root, root / "manifests"):
+        for path in folder.glob(".*.tmp"):
+            if TORN_WRITE.fullmatch(path.name) and path.is_file():
+                path.unlink(missing_ok=True)
+
+
+def _process_peak_memory_mib() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if platform.system() == "Darwin" else 2**10), 1)  # bytes there, else KiB
 
 
 def installed_versions() -> dict[str, str]:

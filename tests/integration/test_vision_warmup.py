@@ -11,7 +11,7 @@ from radflow.jsonl import read_jsonl
 from radflow.models.generation import encode_prompts
 from radflow.models.prompts import target_text
 from radflow.models.tiny import make_tiny_model
-from radflow.models.vlm import load_policy
+from radflow.models.vlm import load_policy, part_of
 from radflow.records import Study
 from radflow.training.vision_warmup import warm_up_vision, word_targets
 
@@ -31,20 +31,24 @@ def test_words_of_every_report_carry_nothing_and_are_left_out() -> None:
     assert (targets.sum(dim=0) == 1).all()
 
 
-def test_warm_up_lowers_both_losses_and_standardises_what_the_language_model_is_shown(
+def test_encoder_learns_and_the_language_model_is_shown_standardised_features(
     small_config: RunConfig, small_run: Path, tmp_path: Path
 ) -> None:
     studies = list(read_jsonl(Study, small_run / "studies.jsonl"))[:32]
     make_tiny_model(tmp_path / "m", [target_text(s.report) for s in studies], small_config.model.tiny, seed=1)
     policy = load_policy(tmp_path / "m", small_config.model)
+    before = {name: value.clone() for name, value in policy.model.named_parameters()}
     first, later = (
-        warm_up_vision(
-            policy, studies, small_config.model, epochs=epochs, image_root=small_run, augment=False, seed=0
-        )
+        warm_up_vision(policy, studies, epochs=epochs, image_root=small_run, augment=False, seed=0)
         for epochs in (1, 15)
     )
-    assert later[0] < first[0]
-    assert later[1] < first[1]
+    assert later < first
+    changed = {
+        part_of(name)
+        for name, value in policy.model.named_parameters()
+        if not torch.equal(value, before[name])
+    }
+    assert changed == {"vision", "connector"}
     policy.model.eval()
     inputs = encode_prompts(policy, studies, small_config.model, image_root=small_run)
     with torch.no_grad():

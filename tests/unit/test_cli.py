@@ -63,6 +63,7 @@ def test_mistakes_are_one_message_and_exit_code_1(cli: Cli, small: Path, tmp_pat
         (("config", "show", "rfd"), "Did you mean rft?"),
         (("prepare", small, "--set", "data.source=phantom"), "Did you mean phantoms?"),
         (("prepare", small, "--redo", "training"), "prepare, sft, evaluate"),
+        (("evaluate", small, "--redo", "prepare"), "radflow run CONFIG -o runs/small --redo prepare"),
         (("evaluate", small), "stage prepare has not finished"),
         (("prepare", small, "-o", small), "can't be written"),
         (("sections", "nowhere.csv", "-o", "out.jsonl"), "nowhere.csv"),

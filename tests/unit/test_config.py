@@ -224,6 +224,17 @@ def test_single_iteration_is_allowed_where_the_clip_is_not_wanted_or_can_act(way
     assert load_config(None, overrides=["rft.num_iterations=1", way_out]).rft.num_iterations == 1
 
 
+def test_settings_that_phantoms_would_ignore_are_refused_and_told_the_ways_out() -> None:
+    assert "data.phantoms.train, data.phantoms.validation" in message(None, "data.limit=10")
+    lateral = "data.phantoms.lateral=true"
+    for more in ((), ("data.views=all",), ("data.max_images=2",)):
+        assert "data.views: all and data.max_images: 2" in message(None, lateral, *more)
+    both = load_config(None, overrides=[lateral, "data.views=all", "data.max_images=2"])
+    assert both.data.phantoms.lateral
+    table = load_config(None, overrides=["data.source=table", "data.limit=10", lateral])
+    assert table.data.limit == 10
+
+
 @pytest.mark.parametrize("path", [None, *CONFIGS], ids=lambda path: path.stem if path else "defaults")
 def test_shown_config_parses_back_to_itself(path: Path | None, tmp_path: Path) -> None:
     config = load_config(path)

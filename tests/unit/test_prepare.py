@@ -15,6 +15,7 @@ from radflow.config import RunConfig
 from radflow.errors import DataError
 from radflow.jsonl import read_jsonl
 from radflow.records import LeftOut, Study
+from radflow.run_dir import RunDir
 from radflow.stages import prepare as stage
 from radflow.stages.pipeline import run_stages
 from radflow.stages.prepare import folder_name
@@ -179,6 +180,55 @@ def test_nothing_readable_is_an_error_that_counts_the_reasons(tmp_path: Path) ->
     with pytest.raises(DataError, match="no study is left: 5 unreadable_image"):
         prepare(settings, tmp_path / "run")
     assert not (tmp_path / "run/studies.jsonl").exists()
+
+
+def listed_when_it_fails(settings: RunConfig, folder: Path, message: str) -> tuple[list[str], str]:
+    """Reasons in left_out.jsonl as the stage leaves it, and the next step of its error."""
+    with RunDir.open(folder) as run, pytest.raises(DataError, match=message) as caught:
+        stage.run(settings, run)
+    left_out = read_jsonl(LeftOut, folder / "left_out.jsonl")
+    return [item.reason for item in left_out], caught.value.next_step or ""
+
+
+def test_reports_without_header_are_counted_listed_and_told_the_fallback(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    text = "The lungs are clear.\n\nNo acute disease."
+    settings = table(tmp_path, [("s0", "a.png", text), ("s1", "a.png", text), ("s2", "a.png", "")])
+    message = r"no study is left: 2 no_sections \(e\.g\. s0\), 1 no_report \(e\.g\. s2\)"
+    reasons, next_step = listed_when_it_fails(settings, tmp_path / "run", message)
+    assert reasons == ["no_sections", "no_sections", "no_report"]
+    assert "data.sections.fallback: last_paragraph" in next_step
+
+
+def test_what_the_source_left_out_is_listed_even_when_the_split_fails(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    settings = table(tmp_path, [("s0", "gone.png", REPORT), ("s1", "a.png", REPORT)])
+    reasons, _ = listed_when_it_fails(settings, tmp_path / "run", "no training study")
+    assert reasons == ["image_file_missing"]
+
+
+def test_user_sees_that_patients_and_ids_are_unknown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [(f"s{n}", picture(tmp_path / f"{n}.png"), REPORT) for n in range(3)]
+    settings = table(tmp_path, rows)
+    (tmp_path / "ids.csv").write_text("id,split\ns0,train\ns1,test\ns2,train\ns9,test\n")
+    split = settings.data.split.model_copy(update={"method": "ids", "file": tmp_path / "ids.csv"})
+    data = settings.data.model_copy(update={"split": split})
+    prepare(settings.model_copy(update={"data": data}), tmp_path / "run")
+    shown = capsys.readouterr().err
+    assert shown.count("3 studies have no patient id") == 1
+    assert "data.table.patient_column" in shown
+    assert "1 of 4 ids" in shown
+    assert '"without_patient_id": 3' in (tmp_path / "run/manifests/prepare.json").read_text()
+
+
+def test_temporary_files_of_a_killed_run_are_removed(mixed: RunConfig, tmp_path: Path) -> None:
+    stale = tmp_path / "run/images/s0/.0.png.abcd1234.tmp"
+    stale.parent.mkdir(parents=True)
+    stale.write_bytes(b"half")
+    prepare(mixed, tmp_path / "run")
+    assert not list((tmp_path / "run/images").rglob("*.tmp"))
 
 
 def test_run_that_was_cut_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,10 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -77,7 +79,19 @@ def test_manifest_says_how_the_stage_was_made(run: RunDir) -> None:
     assert manifest["identity"] == identity()
     assert manifest["outputs"] == {"model-sft": content_hash(run.path("model-sft"))}
     assert manifest["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
-    assert manifest["peak_memory_mib"] > 1
+    assert manifest["process_peak_memory_mib"] > 1
+
+
+@pytest.mark.parametrize(("system", "peak"), [("Linux", 512 * 2**10), ("Darwin", 512 * 2**20)])
+def test_peak_memory_is_in_mib_on_every_system(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch, system: str, peak: int
+) -> None:
+    monkeypatch.setattr("platform.system", lambda: system)
+    monkeypatch.setattr("resource.getrusage", lambda _: SimpleNamespace(ru_maxrss=peak))
+    finish(run)
+    manifest = run.manifest("sft")
+    assert manifest is not None
+    assert manifest["process_peak_memory_mib"] == 512
 
 
 def test_restarted_stage_is_no_longer_done(run: RunDir) -> None:
@@ -91,6 +105,20 @@ def test_deleted_output_makes_the_stage_run_again(run: RunDir) -> None:
     run.path("model-sft/weights").unlink()
     run.path("model-sft").rmdir()
     assert status(run) == "cut"
+
+
+def test_lost_kept_folder_makes_the_stage_run_again_only_where_it_was_written(run: RunDir) -> None:
+    def finish_keeping() -> None:
+        write = {"facts": {}, "wall_time_s": 1, "config": {}}
+        run.finish("sft", identity(), outputs=(), keeps=("model-base",), **write)  # type: ignore[arg-type]
+
+    finish_keeping()
+    assert status(run) == "done"
+    run.path("model-base").mkdir()
+    finish_keeping()
+    assert status(run) == "done"
+    run.path("model-base").rmdir()
+    assert (status(run), run.lost("sft")) == ("cut", ["model-base"])
 
 
 @pytest.mark.parametrize(
@@ -147,6 +175,50 @@ def test_forgotten_stage_is_new_and_its_files_are_gone(run: RunDir) -> None:
 
 def test_folder_is_readable_by_its_owner_only(run: RunDir) -> None:
     assert stat.S_IMODE(run.root.stat().st_mode) == 0o700
+
+
+def test_existing_folder_is_closed_to_others(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    with RunDir.open(tmp_path):
+        assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+
+
+def test_shared_folder_keeps_its_mode(tmp_path: Path) -> None:
+    tmp_path.chmod(0o1777)
+    with RunDir.open(tmp_path):
+        assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o1777
+
+
+def test_half_written_files_of_killed_processes_are_swept(tmp_path: Path) -> None:
+    kept = (".hidden.tmp", "x.12.tmp", "images/.0.png.12.tmp", "scores.jsonl")
+    torn = (".scores.jsonl.12.tmp", "manifests/.sft.json.3456.tmp")
+    for name in (*kept, *torn):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    with RunDir.open(tmp_path):
+        files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert files == {".lock", *kept}
+
+
+def no_space(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_lock_on_a_full_disk_is_an_error_not_a_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "write", no_space)
+    with pytest.raises(RunError, match="No space left"), RunDir.open(tmp_path):
+        pass
+
+
+def test_start_on_a_full_disk_keeps_the_old_manifest(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    finish(run)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", no_space)
+        with pytest.raises(OSError, match="No space left"):
+            run.start("sft", identity())
+    assert status(run) == "done"
 
 
 def test_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
@@ -208,9 +280,39 @@ def test_content_hash_depends_on_nothing_else(tmp_path: Path) -> None:
     assert one == two == content_hash(tmp_path / "2/model")
 
 
-def test_listing_hash_sees_names_and_sizes(tmp_path: Path) -> None:
-    empty = listing_hash(tmp_path)
+def test_listing_hash_sees_names_and_sizes_in_subfolders_too(tmp_path: Path) -> None:
+    seen = [listing_hash(tmp_path)]
+    (tmp_path / "deep/er").mkdir(parents=True)
+    assert listing_hash(tmp_path) == seen[0]
+    for name, content in (("a", "1"), ("a", "22"), ("deep/er/a", "1"), ("deep/er/a", "22"), ("deep/b", "")):
+        (tmp_path / name).write_text(content)
+        seen.append(listing_hash(tmp_path))
+    assert len(set(seen)) == len(seen)
+
+
+def test_listing_hash_ends_at_links_to_a_parent_and_to_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep/a").write_text("1")
+    before = listing_hash(tmp_path)
+    (tmp_path / "deep/up").symlink_to(tmp_path)
+    assert listing_hash(tmp_path) == before
+    (tmp_path / "deep/nowhere").symlink_to(tmp_path / "gone")
+    assert listing_hash(tmp_path) != before
+
+
+def test_listing_hash_ignores_run_folders_below_the_data(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("1")
-    one = listing_hash(tmp_path)
-    (tmp_path / "a").write_text("22")
-    assert len({empty, one, listing_hash(tmp_path)}) == 3
+    before = listing_hash(tmp_path)
+    with RunDir.open(tmp_path / "runs/first") as run:
+        run.path("studies.jsonl").write_text("")
+        assert listing_hash(tmp_path) == before
+
+
+def test_listing_hash_of_many_images_takes_no_time(tmp_path: Path) -> None:
+    for folder_number in range(75):
+        (tmp_path / str(folder_number)).mkdir()
+        for number in range(100):
+            (tmp_path / str(folder_number) / f"{number}.png").touch()
+    started = time.perf_counter()
+    listing_hash(tmp_path)
+    assert time.perf_counter() - started < 2  # 0.05 s on an idle machine

@@ -14,6 +14,7 @@ with the padding value are left out of the percentiles and shown black.
 from __future__ import annotations
 
 import secrets
+import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut
 
+from radflow.data.sources.checks import concerns_all_rows
 from radflow.errors import ImageError
 
 Pixels = NDArray[np.uint8]
@@ -56,6 +58,7 @@ def read_image(path: Path, *, max_pixels: int = 100_000_000, allow_missing_pream
 
     Raises:
         ImageError: whatever is wrong with the file; no other exception stems from its content.
+        OSError: a disk, a share or the machine failed, which is no fault of the file.
     """
     data = _read_bytes(path, max_pixels)
     with _bad_content_is_an_image_error(path), warnings.catch_warnings():
@@ -110,14 +113,22 @@ def _refuse(path: Path, what: str, next_step: str = EXPORT_AGAIN) -> NoReturn:
 
 def _read_bytes(path: Path, max_pixels: int) -> bytes:
     try:
-        if not path.is_file():
-            what = "not an image file but a folder" if path.is_dir() else "no such image file"
+        # Not Path.is_file, which takes some failures of a share for a missing file.
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            what = "not an image file but a folder" if stat.S_ISDIR(status.st_mode) else "no such image file"
             _refuse(path, what, "Check the path and data.images.")
         # 16-bit RGB takes 6 bytes a pixel; the rest is room for headers and thumbnails.
-        if path.stat().st_size > 8 * max_pixels + (64 << 20):
+        if status.st_size > 8 * max_pixels + (64 << 20):
             _refuse(path, "file far larger than an image may be")
         data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise ImageError(
+            "no such image file", where=str(path), next_step="Check the path and data.images."
+        ) from None
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        if concerns_all_rows(error):
+            raise
         what, step = f"can't be opened ({type(error).__name__})", "Check the path and its permissions."
         raise ImageError(what, where=str(path), next_step=step) from error
     return data or _refuse(path, "empty file")
@@ -131,10 +142,12 @@ def _bad_content_is_an_image_error(path: Path) -> Iterator[None]:
     except (ImageError, MemoryError):
         raise
     except Exception as error:
+        if concerns_all_rows(error):  # a decoder is loaded from disk when it is first needed
+            raise
         # Only the kind: pydicom's messages can quote header values, which are patient data.
         is_bomb = isinstance(error, Image.DecompressionBombError)
         what = "too many pixels" if is_bomb else f"damaged or not supported ({type(error).__name__})"
-        raise ImageError(what, where=str(path), next_step=EXPORT_AGAIN) from error
+        raise ImageError(what, where=str(path), next_step=EXPORT_AGAIN) from None
 
 
 def _check_size(samples: int, path: Path, max_pixels: int) -> None:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import difflib
 import json
-import math
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from radflow.data.sections import parse_report
+from radflow.data.sources.checks import id_text, is_empty
+from radflow.data.tables import SUFFIXES, read_rows, require_columns
 from radflow.errors import DataError
 
-_MAX_FIELD_CHARS = 2**31 - 1  # the csv module stops at 131,072 characters; a C long has 32 bits on Windows
+ANY_REPORTS = "Give a .csv, .tsv, .jsonl or .parquet file, or a folder of .txt files."
 
-_Row = tuple[str, Any, Any]  # where it stands, id, report
+_Row = tuple[str, str | None, object]  # where it stands, id, report
 
 
 @dataclass(frozen=True)
@@ -36,182 +34,90 @@ def read_reports(
 ) -> Iterator[tuple[str, str | None]]:
     """Yield (id, report) row by row; the report is ``None`` where the file says null, NaN or nothing.
 
-    Reads .csv (UTF-8, with or without byte order mark), .jsonl, .parquet, or a folder of .txt files, whose id
-    is the file name without suffix. Every id must be there and occur once; ``DataError`` names the line.
+    Reads .csv, .tsv, .jsonl, .parquet, or a folder of .txt files, whose id is the file name without suffix.
+    Every id must be there and occur once.
+
+    Raises:
+        DataError: names the row; no report text is in the message, nor in an error that it stems from.
     """
-    readers = {".csv": _csv_rows, ".jsonl": _jsonl_rows, ".parquet": _parquet_rows}
-    if not path.exists():
-        raise DataError(
-            "There is no such file or folder of reports", where=str(path), next_step="Check the path."
-        )
-    if path.is_dir():
-        rows = _folder_rows(path)
-    elif path.suffix.lower() in readers:
-        rows = readers[path.suffix.lower()](path, id_column, report_column)
-    else:
-        raise DataError(
-            f"Reports can't be read from a {path.suffix or 'file without suffix'}",
-            where=str(path),
-            next_step="Give a .csv, .jsonl or .parquet file, or a folder of .txt files.",
-        )
-    return _checked(rows, id_column, report_column)
-
-
-def _checked(rows: Iterable[_Row], id_column: str, report_column: str) -> Iterator[tuple[str, str | None]]:
     seen: set[str] = set()
-    for where, raw_id, raw_report in rows:
-        report_id = _as_id(raw_id)
+    for where, report_id, report in _rows(path, id_column, report_column):
         if report_id is None:
             raise DataError(
-                f"A report has no id in {id_column!r}",
+                f"a report has no id in {id_column!r}",
                 where=where,
                 next_step="Give every report a unique id.",
             )
         if report_id in seen:
             raise DataError(
-                f"The id {report_id!r} occurs a second time",
+                f"the id {report_id!r} occurs a second time",
                 where=where,
                 next_step="Give every report a unique id, or remove the repeated row.",
             )
         seen.add(report_id)
-        if raw_report is None or (isinstance(raw_report, float) and math.isnan(raw_report)):
+        if is_empty(report):
             yield report_id, None
-        elif isinstance(raw_report, str):
-            yield report_id, raw_report or None
+        elif isinstance(report, str):
+            yield report_id, report
         else:
             raise DataError(
-                f"The report in {report_column!r} is no text but a {type(raw_report).__name__}",
+                f"the report in {report_column!r} is no text but a {type(report).__name__}",
                 where=where,
                 next_step="Make it a string, or null where there is none.",
             )
 
 
-def _as_id(value: Any) -> str | None:
-    if isinstance(value, bool) or not isinstance(value, (str, int)):
-        return None
-    return str(value).strip() or None
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except UnicodeDecodeError as error:
+def _rows(path: Path, id_column: str, report_column: str) -> Iterator[_Row]:
+    if path.is_dir():
+        yield from _folder_rows(path)
+        return
+    if not path.exists():
         raise DataError(
-            "The text is not UTF-8",
+            "there is no such file or folder of reports", where=str(path), next_step="Check the path."
+        )
+    if path.suffix.lower() not in SUFFIXES:
+        raise DataError(
+            f"reports can't be read from a {path.suffix or 'file without suffix'}",
             where=str(path),
-            next_step=f"Convert it: iconv -f latin1 -t utf8 {path.name}",
-        ) from error
-    except OSError as error:
-        raise DataError(
-            f"Reading failed: {error.strerror or type(error).__name__}", where=str(path)
-        ) from error
-
-
-def _require(columns: Iterable[str], wanted: tuple[str, ...], where: str) -> None:
-    """Raise unless all wanted columns exist; the message lists those there are and the nearest one."""
-    there = list(columns)
-    for column in wanted:
-        if column not in there:
-            near = difflib.get_close_matches(column.lower(), [name.lower() for name in there], n=1)
-            nearest = next((name for name in there if near and name.lower() == near[0]), None)
-            raise DataError(
-                f"There is no column {column!r}; there are: {', '.join(there) or 'none'}",
-                where=where,
-                next_step=f"Did you mean {nearest!r}?"
-                if nearest
-                else "Name the columns of the id and the report.",
-            )
-
-
-def _csv_rows(path: Path, id_column: str, report_column: str) -> Iterator[_Row]:
-    # the limit belongs to the process, so it is only ever raised
-    csv.field_size_limit(max(csv.field_size_limit(), _MAX_FIELD_CHARS))
-    with _reading(path), path.open(encoding="utf-8-sig", newline="") as file:
-        lines = csv.reader(file, strict=True)
-        line = 1
-        try:
-            header = next(lines, [])
-            _require(header, (id_column, report_column), f"{path}:1")
-            id_at, report_at = header.index(id_column), header.index(report_column)
-            line = lines.line_num + 1
-            for row in lines:
-                if row and len(row) != len(header):
-                    raise DataError(
-                        f"A row has {len(row)} fields, the header has {len(header)}",
-                        where=f"{path}:{line}",
-                        next_step="Quote fields that hold commas or line breaks.",
-                    )
-                if row:
-                    yield f"{path}:{line}", row[id_at], row[report_at]
-                line = lines.line_num + 1
-        except csv.Error as error:
-            raise DataError(
-                f"The row that starts here is no valid CSV: {error}",
-                where=f"{path}:{line}",
-                next_step="Check its quotes; a quote inside a quoted field is written twice.",
-            ) from error
-
-
-def _jsonl_rows(path: Path, id_column: str, report_column: str) -> Iterator[_Row]:
-    with _reading(path), path.open(encoding="utf-8-sig", newline="\n") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            where = f"{path}:{number}"
-            try:
-                row = json.loads(line)
-            except (json.JSONDecodeError, RecursionError) as error:
-                raise DataError(
-                    "The line is no complete JSON object",
-                    where=where,
-                    next_step="Write one object a line; if the last line was cut off, copy the file again.",
-                ) from error
-            if not isinstance(row, dict):
-                raise DataError(
-                    f"The line holds a {type(row).__name__}, not an object",
-                    where=where,
-                    next_step="Write one object a line.",
-                )
-            _require(row, (id_column, report_column), where)
-            yield where, row[id_column], row[report_column]
-
-
-def _parquet_rows(path: Path, id_column: str, report_column: str) -> Iterator[_Row]:
-    import pyarrow  # slow to import, and needed for this format only
-    import pyarrow.parquet
-
+            next_step=ANY_REPORTS,
+        )
+    wanted = {id_column: "--id-column", report_column: "--report-column"}
     number = 0
-    try:
-        with _reading(path), pyarrow.parquet.ParquetFile(path) as file:
-            _require(file.schema_arrow.names, (id_column, report_column), str(path))
-            for batch in file.iter_batches(batch_size=1024, columns=[id_column, report_column]):
-                ids, reports = batch.column(id_column).to_pylist(), batch.column(report_column).to_pylist()
-                for report_id, report in zip(ids, reports, strict=True):
-                    number += 1
-                    yield f"{path}:{number}", report_id, report
-    except pyarrow.ArrowException as error:
-        raise DataError(
-            "The file is no readable Parquet file",
-            where=f"{path}:{number + 1}",
-            next_step="Copy or write it again.",
-        ) from error
+    for number, row in read_rows(path, only=list(wanted)):
+        where = f"{path}, row {number}"
+        require_columns(row, wanted, where=where)
+        yield where, id_text(row[id_column]), row[report_column]
+    if not number:
+        raise DataError("the file holds no report", where=str(path), next_step=ANY_REPORTS)
 
 
 def _folder_rows(path: Path) -> Iterator[_Row]:
-    files = sorted(
-        (file for file in path.iterdir() if file.suffix.lower() == ".txt"), key=lambda file: file.stem
-    )
+    files = [file for file in path.iterdir() if file.suffix.lower() == ".txt"]
     if not files:
         raise DataError(
-            "The folder holds no .txt file",
+            "the folder holds no .txt file",
             where=str(path),
             next_step="Give a folder with one .txt per report.",
         )
-    for file in files:
-        with _reading(file):
-            text = file.read_bytes().decode("utf-8-sig")
-        yield f"{file}:1", file.stem, text
+    for file in sorted(files, key=lambda file: file.stem):
+        yield str(file), file.stem, _read_text(file)
+
+
+def _read_text(file: Path) -> str:
+    try:
+        return file.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise DataError(
+            "the text is not UTF-8",
+            where=str(file),
+            next_step=f"Convert it: iconv -f latin1 -t utf8 {file.name}",
+        ) from None
+    except OSError as error:
+        raise DataError(
+            f"reading failed: {error.strerror or type(error).__name__}",
+            where=str(file),
+            next_step="Check the file and its permissions.",
+        ) from None
 
 
 def split_file(
@@ -222,17 +128,21 @@ def split_file(
     report_column: str = "report",
     fallback: Literal["none", "last_paragraph"] = "none",
 ) -> SectionCounts:
-    """Reports -> JSONL rows of sections, null where absent; ``out`` appears complete or not at all."""
+    """Reports -> JSONL rows of sections, null where absent; ``out`` appears complete or not at all.
+
+    It holds report text, so that nobody but its owner may read it.
+    """
     if out.exists() and source.exists() and out.samefile(source):
         raise DataError(
-            "The output would replace its own input", where=str(out), next_step="Name another output file."
+            "the output would replace its own input", where=str(out), next_step="Name another output file."
         )
     reports = read_reports(source, id_column=id_column, report_column=report_column)
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
+        partial.unlink(missing_ok=True)  # of a killed process that had the same number
         try:
-            with partial.open("wb") as file:
+            with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 counts = _write_sections(reports, file.write, fallback)
                 file.flush()
                 os.fsync(file.fileno())
@@ -241,7 +151,7 @@ def split_file(
             partial.unlink(missing_ok=True)
     except OSError as error:  # of the output only: the reader turns its own into DataError
         raise DataError(
-            f"The output can't be written: {error.strerror or type(error).__name__}",
+            f"the output can't be written: {error.strerror or type(error).__name__}",
             where=str(out),
             next_step="Free space, correct permissions, or name another output file.",
         ) from error

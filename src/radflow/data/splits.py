@@ -1,25 +1,24 @@
 """Which studies train, validate and test: the source's own split, R2Gen's, a file of ids, or a seeded draw.
 
-Whatever the method, a patient is in one split only.
+Whatever the method, a patient whose id is known is in one split only. A study without patient id counts as a
+patient of its own.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from radflow.config import SplitConfig
 from radflow.data.sources import SourceStudy
 from radflow.data.tables import read_rows, require_columns
 from radflow.errors import DataError
 from radflow.records import LeftOut, Split
-
-LOG = logging.getLogger(__name__)
 
 Assigned = list[tuple[SourceStudy, Split]]
 
@@ -38,18 +37,30 @@ R2GEN_ID = re.compile(r"(CXR(\d+))(?:_\2)?_IM-[\d-]+")
 SHOWN = 5
 
 
+class Division(NamedTuple):
+    """What `assign_splits` found.
+
+    Attributes:
+        assigned: each study with its split, in the order given.
+        left_out: the studies that the split doesn't know.
+        notes: sentences that the user should see.
+    """
+
+    assigned: Assigned
+    left_out: list[LeftOut]
+    notes: list[str]
+
+
 def parse_split(name: object) -> Split | None:
     """The split that a usual name stands for, ``None`` for any other name."""
     return SPLIT_NAMES.get(str(name).strip().lower())
 
 
-def assign_splits(
-    studies: Sequence[SourceStudy], config: SplitConfig, *, seed: int
-) -> tuple[Assigned, list[LeftOut]]:
-    """Each study with its split, in the order given, and the studies that the split doesn't know.
+def assign_splits(studies: Sequence[SourceStudy], config: SplitConfig, *, seed: int) -> Division:
+    """Each study with its split.
 
-    Ids of the split file that no study has are counted in a log line: most of them are studies that the
-    source has left out and listed already.
+    Ids of the split file that no study has are only noted: most of them are studies that the source has left
+    out and listed already.
 
     Raises:
         DataError: a patient in two splits, no training study, a split file that can't be used.
@@ -58,6 +69,7 @@ def assign_splits(
     if method == "auto":
         method = "source" if any(study.split for study in studies) else "seeded"
     where = f"split.method {method}"
+    notes = [] if method == "source" else _note_unknown_patients(studies)
     if method == "seeded":
         drawn = draw_patients({_person(study) for study in studies}, config, seed=seed)
         assigned: Assigned = [(study, drawn[_person(study)]) for study in studies]
@@ -70,7 +82,7 @@ def assign_splits(
             raise DataError("no split file", where=where, next_step="Set data.split.file.")
         where = str(config.file)
         known = _read_r2gen(config.file) if method == "r2gen" else _read_ids(config.file)
-        _log_unknown(known, studies, where)
+        notes += _note_unknown_ids(known, studies, where)
         assigned = [(study, known[study.study_id]) for study in studies if study.study_id in known]
         left_out = [
             _left_out(study, "not_in_split_file", where) for study in studies if study.study_id not in known
@@ -82,7 +94,7 @@ def assign_splits(
             where=where,
             next_step="Check that the ids of the split file and of the source agree, or use more studies.",
         )
-    return assigned, left_out
+    return Division(assigned, left_out, notes)
 
 
 def draw_patients(patients: set[str], config: SplitConfig, *, seed: int) -> dict[str, Split]:
@@ -189,8 +201,19 @@ def _add(known: dict[str, Split], study_id: str, split: Split, *, where: str) ->
         raise DataError(f"study {study_id} is in two splits", where=where, next_step="Keep one of its lines.")
 
 
-def _log_unknown(known: Mapping[str, Split], studies: Sequence[SourceStudy], where: str) -> None:
+def _note_unknown_ids(known: Mapping[str, Split], studies: Sequence[SourceStudy], where: str) -> list[str]:
     unknown = sorted(set(known) - {study.study_id for study in studies})
-    if unknown:
-        shown = ", ".join(unknown[:SHOWN]) + (", ..." if len(unknown) > SHOWN else "")
-        LOG.warning("%d of %d ids in %s have no study: %s", len(unknown), len(known), where, shown)
+    if not unknown:
+        return []
+    shown = ", ".join(unknown[:SHOWN]) + (", ..." if len(unknown) > SHOWN else "")
+    return [f"{len(unknown)} of {len(known)} ids in {where} have no study: {shown}"]
+
+
+def _note_unknown_patients(studies: Sequence[SourceStudy]) -> list[str]:
+    unknown = sum(study.patient_id is None for study in studies)
+    if not unknown:
+        return []
+    return [
+        f"{unknown} studies have no patient id: studies of one patient may stand in different splits. "
+        "If the table knows the patients, set data.table.patient_column."
+    ]

@@ -6,13 +6,14 @@ import csv
 import difflib
 import json
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from radflow.data.sources.checks import concerns_all_rows
 from radflow.errors import DataError
 
 Row = dict[str, object]
@@ -23,24 +24,24 @@ BATCH = 32  # rows may hold images
 ANY_TABLE = "Give a .csv, .tsv, .jsonl or .parquet file, or a folder written by datasets.save_to_disk."
 
 
-def read_rows(path: Path) -> Iterator[tuple[int, Row]]:
+def read_rows(path: Path, *, only: Sequence[str] | None = None) -> Iterator[tuple[int, Row]]:
     """Rows of a .csv, .tsv, .jsonl or .parquet file with their numbers from 1, as dicts by column.
+
+    Args:
+        only: columns of a Parquet file to read if it has them all; other kinds are read whole anyway.
 
     Raises:
         DataError: missing file, other kind of file, or a row that can't be read; its text isn't shown.
     """
-    reader = {
-        ".csv": _csv_rows,
-        ".tsv": _csv_rows,
-        ".jsonl": _jsonl_rows,
-        ".ndjson": _jsonl_rows,
-        ".parquet": _parquet_rows,
-    }.get(path.suffix.lower())
+    suffix = path.suffix.lower()
     if not path.is_file():
         raise DataError("table file is missing", where=str(path), next_step=ANY_TABLE)
-    if reader is None:
+    if suffix == ".parquet":
+        yield from _parquet_rows(path, only)
+    elif suffix in READERS:
+        yield from READERS[suffix](path)
+    else:
         raise DataError("unknown kind of table", where=str(path), next_step=ANY_TABLE)
-    yield from reader(path)
 
 
 def is_saved_dataset(path: Path) -> bool:
@@ -68,8 +69,9 @@ def read_cell(path: Path, number: int, column: str) -> object:
 
     Raises:
         DataError: the table can't be read any more.
+        OSError: the disk or the machine failed, which concerns all rows.
     """
-    with _data_errors(path):
+    with _data_errors(path, in_a_row=True):
         if path.is_dir():
             for _, dataset in _load_parts(path):
                 if number <= len(dataset):
@@ -140,7 +142,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, Row]]:
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise DataError(f"column {repeated[0]!r} occurs twice", where=str(path))
-        for number, cells in enumerate(filter(None, lines), 1):
+        for number, cells in enumerate(filter(None, _valid_lines(lines, path)), 1):
             if len(cells) != len(names):
                 raise DataError(
                     f"a row has {len(cells)} cells, the header has {len(names)}",
@@ -150,6 +152,21 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, Row]]:
             yield number, dict(zip(names, cells, strict=True))
 
 
+def _valid_lines(lines: Any, path: Path) -> Iterator[list[str]]:
+    """The rows of a CSV reader; an open quote swallows the rest of a file, so its first line is named."""
+    start = lines.line_num + 1
+    try:
+        for cells in lines:
+            yield cells
+            start = lines.line_num + 1
+    except csv.Error as error:  # its text names characters that csv expects, never the cell
+        raise DataError(
+            f"the row that starts in this line is no valid CSV: {error}",
+            where=f"{path}:{start}",
+            next_step="Check its quotes; a quote inside a quoted cell is written twice.",
+        ) from None
+
+
 def _jsonl_rows(path: Path) -> Iterator[tuple[int, Row]]:
     with _data_errors(path), path.open(encoding="utf-8-sig") as handle:
         number = 0
@@ -157,31 +174,62 @@ def _jsonl_rows(path: Path) -> Iterator[tuple[int, Row]]:
             if not line.strip():
                 continue
             number += 1
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError):
-                row = None
+            row = _parsed(line)
             if not isinstance(row, dict):
-                raise DataError("a line is no JSON object", where=f"{path}, row {number}")
+                raise DataError(
+                    "a line is no complete JSON object",
+                    where=f"{path}, row {number}",
+                    next_step="Write one object a line; if the last line was cut off, copy the file again.",
+                )
             yield number, row
 
 
-def _parquet_rows(path: Path) -> Iterator[tuple[int, Row]]:
+def _parsed(line: str) -> object:
+    """``None`` for bad JSON; no error leaves here, since a JSONDecodeError carries the whole line."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _parquet_rows(path: Path, only: Sequence[str] | None) -> Iterator[tuple[int, Row]]:
     import pyarrow.parquet
 
     with _data_errors(path), pyarrow.parquet.ParquetFile(path) as file:
-        rows = (row for batch in file.iter_batches(batch_size=BATCH) for row in batch.to_pylist())
-        yield from enumerate(rows, 1)
+        columns = list(only) if only and set(only) <= set(file.schema_arrow.names) else None
+        batches = file.iter_batches(batch_size=BATCH, columns=columns)
+        yield from enumerate((row for batch in batches for row in batch.to_pylist()), 1)
+
+
+READERS: dict[str, Callable[[Path], Iterator[tuple[int, Row]]]] = {
+    ".csv": _csv_rows,
+    ".tsv": _csv_rows,
+    ".jsonl": _jsonl_rows,
+    ".ndjson": _jsonl_rows,
+}
+SUFFIXES = (*READERS, ".parquet")
 
 
 @contextmanager
-def _data_errors(path: Path) -> Iterator[None]:
-    """Reading errors name the file and their kind only, as their own text may quote a report."""
+def _data_errors(path: Path, *, in_a_row: bool = False) -> Iterator[None]:
+    """Reading errors name the file and their kind only, as their own text may quote a report.
+
+    Args:
+        in_a_row: a DataError would concern one row only, so errors that concern all pass unchanged.
+    """
     try:
         yield
+    except UnicodeDecodeError:
+        raise DataError(
+            "the text is not UTF-8",
+            where=str(path),
+            next_step=f"Convert it: iconv -f latin1 -t utf8 {path.name}",
+        ) from None
     except (OSError, ValueError, LookupError, csv.Error) as error:  # pyarrow's errors are these too
+        if in_a_row and concerns_all_rows(error):
+            raise
         raise DataError(
             f"the table can't be read ({type(error).__name__})",
             where=str(path),
-            next_step=f"Check that it is whole and in UTF-8. {ANY_TABLE}",
+            next_step="Check that it is whole and of the kind that its name says.",
         ) from None

@@ -15,7 +15,17 @@ from rouge_score.rouge_scorer import RougeScorer
 
 MAX_ORDER = 4
 TOKEN = re.compile(r"\w+|[^\w\s]")
-_ROUGE = RougeScorer(["rougeL"], use_stemmer=False)
+WORD = re.compile(r"[^\W_]+")
+
+
+class _AnyAlphabet:
+    """rouge-score's own tokens for Latin text; its default drops every letter beyond a to z."""
+
+    def tokenize(self, text: str) -> list[str]:
+        return WORD.findall(text.lower())
+
+
+_ROUGE = RougeScorer(["rougeL"], tokenizer=_AnyAlphabet())
 _SMOOTHING = SmoothingFunction().method1
 
 
@@ -68,7 +78,10 @@ def bleu_from_counts(counts: NDArray[np.float64], *, order: int) -> NDArray[np.f
 
 
 def sentence_bleu_score(*, reference: str, prediction: str, order: int) -> float:
-    """BLEU of one pair with NLTK's smoothing method 1, in [0, 1]; 0 for an empty prediction."""
+    """BLEU of one pair with NLTK's smoothing method 1, in [0, 1]; 0 for an empty prediction.
+
+    As published, a text shorter than ``order`` tokens scores below 1 even against itself.
+    """
     weights = (1 / order,) * order
     score = sentence_bleu([tokenize(reference)], tokenize(prediction), weights, smoothing_function=_SMOOTHING)
     return float(score)

@@ -132,7 +132,9 @@ Statistic = tuple[str, Matrix, Callable[[Matrix], Matrix]]
 def _statistics(scores: Sequence[Score]) -> Iterator[Statistic]:
     for part in PARTS:
         rows = [score for score in scores if score.part == part]
-        counts = np.array([score.bleu_counts for score in rows], dtype=np.float64).reshape(len(rows), -1)
+        if not rows:
+            continue  # no reference has this part
+        counts = np.array([score.bleu_counts for score in rows], dtype=np.float64)
         for order in range(1, MAX_ORDER + 1):
             yield f"{part}/bleu_{order}", counts, partial(bleu_from_counts, order=order)
         yield f"{part}/rouge_l", np.array([[score.rouge_l, 1.0] for score in rows]), mean_of_rows

@@ -7,7 +7,7 @@ is generated again whole, and a finished file has the same bytes as one written 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,14 +107,9 @@ def generate_batch(
 
 
 def encode_prompts(
-    policy: Policy,
-    studies: Sequence[Study],
-    model_config: ModelConfig,
-    *,
-    image_root: Path,
-    transform: Callable[[Image.Image], Image.Image] | None = None,
+    policy: Policy, studies: Sequence[Study], model_config: ModelConfig, *, image_root: Path
 ) -> Any:
-    """Left-padded inputs of the prompts with their (transformed) images, on the model's device."""
+    """Left-padded inputs of the prompts with their images, on the model's device."""
     prompts = [
         policy.processor.apply_chat_template(
             prompt_messages(study, model_config), add_generation_prompt=True, tokenize=False
@@ -122,8 +117,6 @@ def encode_prompts(
         for study in studies
     ]
     images = [[load_image(image_root / name) for name in study.images] for study in studies]
-    if transform is not None:
-        images = [[transform(image) for image in row] for row in images]
     inputs = policy.processor(
         text=prompts,
         images=images if any(images) else None,

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import torch
 from peft import LoraConfig, PeftModel
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
@@ -57,13 +58,16 @@ def load_policy(source: str | Path, config: ModelConfig, *, base: str | Path | N
     if is_adapter and base is None:
         raise ModelError("an adapter needs its base model", where=str(source))
     device = pick_device(config.device)
+    # A tiny model is trained whole, which bfloat16 weights are too coarse for.
+    dtype = torch.float32 if config.name == "tiny" else pick_dtype(config.dtype, device)
     origin = str(base if is_adapter else source)
+    safely: dict[str, Any] = {"trust_remote_code": False}
     try:
         model: Any = AutoModelForImageTextToText.from_pretrained(
-            origin, dtype=pick_dtype(config.dtype, device)
+            origin, dtype=dtype, use_safetensors=True, **safely
         )
-        processor = AutoProcessor.from_pretrained(str(source) if is_adapter else origin)
-    except (OSError, ValueError, KeyError) as error:
+        processor = AutoProcessor.from_pretrained(str(source) if is_adapter else origin, **safely)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise ModelError(
             f"no image-text-to-text model can be loaded from there ({type(error).__name__})",
             where=origin,
@@ -77,6 +81,13 @@ def load_policy(source: str | Path, config: ModelConfig, *, base: str | Path | N
 
 
 def pick_device(choice: str) -> str:
+    """The device to run on; auto takes a GPU if there is one.
+
+    Raises:
+        ModelError: a device is asked for that this machine or this torch doesn't have.
+    """
+    if choice == "cuda" and not torch.cuda.is_available():
+        raise ModelError("no CUDA device is available", where="model.device", next_step="Set it to auto.")
     if choice != "auto":
         return choice
     return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"

@@ -7,15 +7,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Stage:
-    """What the pipeline must know of a stage.
+    """What the pipeline must know of a stage. Names of files and folders are relative to the run folder.
 
     Attributes:
         name: the verb that is also the command.
         module: where its ``run`` lies; imported only when it runs.
         settings: config sections that decide its result.
+        inputs: settings that name files or folders outside of the run folder that decide its result.
         reads: output files of earlier stages that it reads.
-        outputs: files and folders that it writes, relative to the run folder.
-        scratch: further files that only an unfinished stage needs.
+        outputs: what it writes; hashed, since later stages' fingerprints rest on it.
+        keeps: what it also writes where needed, and later stages need: too large to hash, missed when gone.
+        temporary: what only the unfinished stage needs; deleted when it is done.
+        logs: what nothing needs; stays until the stage is redone.
     """
 
     name: str
@@ -23,7 +26,15 @@ class Stage:
     settings: tuple[str, ...]
     reads: tuple[str, ...]
     outputs: tuple[str, ...]
-    scratch: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    keeps: tuple[str, ...] = ()
+    temporary: tuple[str, ...] = ()
+    logs: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All that it may have written."""
+        return (*self.outputs, *self.keeps, *self.temporary, *self.logs)
 
 
 STAGES = (
@@ -31,22 +42,28 @@ STAGES = (
         name="prepare",
         module="radflow.stages.prepare",
         settings=("data",),
+        inputs=("data.root", "data.images", "data.split.file"),
         reads=(),
         outputs=("studies.jsonl", "left_out.jsonl"),
-        scratch=("images", "prepared.partial.jsonl"),
+        keeps=("images",),
+        temporary=("prepared.partial.jsonl",),
     ),
     Stage(
         name="sft",
         module="radflow.stages.sft",
         settings=("model", "sft"),
+        inputs=("model.name",),
         reads=("studies.jsonl",),
         outputs=("model-sft",),
-        scratch=("model-base", "checkpoints-sft", "logs/sft"),
+        keeps=("model-base",),
+        temporary=("model-base.unfinished", "checkpoints-sft"),
+        logs=("logs/sft",),
     ),
     Stage(
         name="evaluate",
         module="radflow.stages.evaluate",
         settings=("model", "evaluate"),
+        inputs=("model.name",),
         reads=("studies.jsonl", "model-sft"),
         outputs=("predictions.jsonl", "scores.jsonl", "summary.json"),
     ),

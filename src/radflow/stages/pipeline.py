@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import reduce
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from radflow.config import RunConfig, settings_of
-from radflow.errors import ConfigError, RunError
+from radflow.errors import ConfigError, DataError, ModelError, RunError
 from radflow.run_dir import RunDir, listing_hash, stage_identity
 from radflow.stages import STAGES, Stage
 from radflow.terminal import console
+
+FULL_DISK = ("No space left", "PytorchStreamWriter", "file write failed")
+"""What torch.save (RuntimeError) and safetensors (SafetensorError) say on a full disk, neither as OSError."""
 
 
 def run_stages(
@@ -23,83 +27,202 @@ def run_stages(
 
     Args:
         names: the stages to run, all by default; the stages that they read from must be done.
-        redo: forget this stage and all later ones first.
+        redo: forget this stage, one of those that run, and all later ones. They are deleted when its turn
+            comes: by then the earlier stages are up to date, and a mistake there has cost nothing.
 
     Raises:
+        ConfigError: no such stage to redo, or redoing it can't work.
         RunError: locked folder, other settings in it, missing input, full disk.
     """
     wanted = [stage for stage in STAGES if names is None or stage.name in names]
+    if redo is not None:
+        _require_that_it_runs(redo, wanted, folder)
     with RunDir.open(folder) as run:
-        if redo is not None:
-            forget_from(run, redo)
         for stage in wanted:
-            _bring_up_to_date(stage, config, run)
+            with _failures_explained(f"stage {stage.name}", run):
+                _require_upstream(stage, config, run, wanted)
+                if stage.name == redo:
+                    _require_inputs(wanted[wanted.index(stage) :], config)
+                    forget_from(run, redo)
+                _bring_up_to_date(stage, config, run)
 
 
 def forget_from(run: RunDir, name: str) -> None:
     """Delete what a stage and all later ones wrote."""
     names = [stage.name for stage in STAGES]
-    if name not in names:
-        raise ConfigError(f"no stage {name}", next_step=f"Stages: {', '.join(names)}")
     for stage in STAGES[names.index(name) :]:
-        run.forget(stage.name, (*stage.outputs, *stage.scratch))
+        run.forget(stage.name, stage.files)
 
 
 def _bring_up_to_date(stage: Stage, config: RunConfig, run: RunDir) -> None:
-    inputs = {name: _made_hash(name, run, wanted_by=stage.name) for name in stage.reads}
-    if "data" in stage.settings and config.data.root is not None:
-        inputs["data.root"] = _data_hash(config.data.root, run, stage)
-    identity = stage_identity(settings=settings_of(config, *stage.settings), seed=config.seed, inputs=inputs)
+    identity = _identity(stage, config, run)
     status = run.status(stage.name, identity, redo=f"add --redo {stage.name}")
     if status == "done":
+        run.delete(stage.temporary)  # they are left when a kill falls between manifest and deletion
         console.print(f"[bold]{stage.name}[/] is done already, skipped")
         return
     console.rule(f"{stage.name}{' (goes on where it was cut)' if status == 'cut' else ''}", align="left")
     if status == "new":
-        run.forget(stage.name, (*stage.outputs, *stage.scratch))
+        run.forget(stage.name, stage.files)
+    elif run.manifest(stage.name) is not None:
+        # It was finished and files are gone since: what a cut stage goes on from would hide that they are.
+        run.delete(stage.temporary)
     run.start(stage.name, identity)
     started = time.perf_counter()
     try:
         facts: dict[str, Any] = import_module(stage.module).run(config, run)
-    except OSError as error:
-        raise RunError(
-            f"stage {stage.name} could not write or read: {error.strerror or error}",
-            where=str(error.filename or run.root),
-            next_step="Free space or correct permissions, then run the same command: what is done is kept.",
-        ) from error
+    except (ConfigError, DataError, ModelError):
+        # The user will correct a setting, and the corrected command must not meet the wrong one's marker.
+        # Files stay to be looked at (left_out.jsonl tells why); the next start, a new one, deletes them.
+        if status == "new":
+            run.forget(stage.name, files=())
+        raise
     seconds = time.perf_counter() - started
     run.finish(
         stage.name,
         identity,
         outputs=stage.outputs,
+        keeps=stage.keeps,
         facts=facts,
         wall_time_s=seconds,
         config=config.model_dump(mode="json"),
     )
-    for name in stage.scratch:
-        if name.endswith(".partial.jsonl"):
-            run.path(name).unlink(missing_ok=True)
-        elif name.startswith("checkpoints-"):
-            shutil.rmtree(run.path(name), ignore_errors=True)
+    run.delete(stage.temporary)
     console.print(f"[bold]{stage.name}[/] finished in {seconds:.0f} s")
 
 
-def _data_hash(root: Path, run: RunDir, stage: Stage) -> str:
-    """Hash of the data set; the recorded one where it is gone, so that a finished stage is still skipped."""
-    if root.exists():
-        return listing_hash(root)
-    manifest = run.manifest(stage.name)
-    return str(manifest["identity"]["inputs"].get("data.root")) if manifest else "absent"
+def _identity(stage: Stage, config: RunConfig, run: RunDir, *, recorded: bool = False) -> dict[str, Any]:
+    """What decides the stage's result. Its upstream stages must be done.
+
+    Args:
+        recorded: take what lies outside of the run folder as the stage's own record has it.
+    """
+    known = {name: value for name, value in run.recorded_inputs(stage.name).items() if name in stage.inputs}
+    outside = known if recorded else _outside_hashes(stage, config, known)
+    inputs = {**{name: _made_hash(name, run) for name in stage.reads}, **outside}
+    return stage_identity(settings=settings_of(config, *stage.settings), seed=config.seed, inputs=inputs)
 
 
-def _made_hash(name: str, run: RunDir, *, wanted_by: str) -> str:
+def _outside_hashes(stage: Stage, config: RunConfig, known: Mapping[str, str]) -> dict[str, str]:
+    """Setting -> hash of what it names; the known one where that is gone: what is done is still skipped."""
+    paths = _inputs(stage, config)
+    hashes = {
+        name: listing_hash(path) if path.exists() else known.get(name, "absent")
+        for name, path in paths.items()
+    }
+    return {**{name: value for name, value in known.items() if name not in paths}, **hashes}
+
+
+def _inputs(stage: Stage, config: RunConfig) -> dict[str, Path]:
+    """Setting -> path outside of the run folder, of those that are set."""
+    values = {name: reduce(getattr, name.split("."), config) for name in stage.inputs}
+    paths = {name: Path(str(value)) for name, value in values.items() if value is not None}
+    return {name: path for name, path in paths.items() if name != "model.name" or _is_local(str(path))}
+
+
+def _is_local(model: str) -> bool:
+    """Whether a model's name is a folder; absolute ones are (config resolves them), be they there or not."""
+    return Path(model).is_absolute() or (model != "tiny" and Path(model).is_dir())
+
+
+def _made_hash(name: str, run: RunDir) -> str:
     """Hash of an earlier stage's output, as its manifest recorded it."""
-    maker = next(stage for stage in STAGES if name in stage.outputs)
-    manifest = run.manifest(maker.name)
-    if manifest is None:
-        raise RunError(
-            f"stage {wanted_by} needs {name}, which stage {maker.name} has not finished writing",
-            where=str(run.root),
-            next_step=f"Run it first: radflow {maker.name} CONFIG -o {run.root}, or all at once: radflow run",
-        )
+    manifest = run.manifest(_maker(name).name)
+    assert manifest is not None, "upstream stages are done"
     return str(manifest["outputs"][name])
+
+
+def _maker(name: str) -> Stage:
+    return next(stage for stage in STAGES if name in (*stage.outputs, *stage.keeps))
+
+
+def _upstream(stage: Stage) -> list[Stage]:
+    """The stages whose outputs it reads, and theirs, in order."""
+    direct = [_maker(name) for name in stage.reads]
+    found = {maker.name for first in direct for maker in (first, *_upstream(first))}
+    return [other for other in STAGES if other.name in found]
+
+
+def _require_upstream(stage: Stage, config: RunConfig, run: RunDir, wanted: Sequence[Stage]) -> None:
+    """Earlier stages are done, whole, and were made with the settings that this config gives."""
+    for maker in _upstream(stage):
+        if run.manifest(maker.name) is None:
+            needed = next((name for name in stage.reads if name in maker.outputs), maker.outputs[0])
+            raise RunError(
+                f"stage {stage.name} needs {needed}, which stage {maker.name} has not finished writing",
+                where=str(run.root),
+                next_step=f"Run it first: radflow {maker.name} CONFIG -o {run.root}, "
+                "or all at once: radflow run",
+            )
+        redo = f"--redo {maker.name}"
+        redo = f"add {redo}" if maker in wanted else f"radflow run CONFIG -o {run.root} {redo}"
+        if run.status(maker.name, _identity(maker, config, run, recorded=True), redo=redo) != "done":
+            raise RunError(
+                f"stage {stage.name} needs {', '.join(run.lost(maker.name))}, which is gone from the folder",
+                where=str(run.root),
+                next_step=f"Write it again: radflow {maker.name} CONFIG -o {run.root}",
+            )
+
+
+def _require_that_it_runs(redo: str, wanted: Sequence[Stage], folder: Path) -> None:
+    names = [stage.name for stage in STAGES]
+    if redo not in names:
+        raise ConfigError(f"no stage {redo}", next_step=f"Stages: {', '.join(names)}")
+    if redo not in [stage.name for stage in wanted]:
+        raise ConfigError(
+            f"--redo {redo} would delete what this command does not make again; nothing was deleted",
+            next_step=f"To redo it and all later stages: radflow run CONFIG -o {folder} --redo {redo}",
+        )
+
+
+def _require_inputs(stages: Sequence[Stage], config: RunConfig) -> None:
+    """What stages are made from is there: to be checked before deleting what was made from it."""
+    for stage in stages:
+        for name, path in _inputs(stage, config).items():
+            if not path.exists():
+                raise ConfigError(
+                    f"stage {stage.name} can't be redone: {name} does not exist; nothing was deleted",
+                    where=str(path),
+                    next_step=f"Correct {name}, then run the same command.",
+                )
+
+
+@contextmanager
+def _failures_explained(what: str, run: RunDir) -> Iterator[None]:
+    """Turn what a full disk, missing permission or missing file raises into a RunError."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise _missing_file(what, error, run) from error
+    except OSError as error:
+        reason, where = error.strerror or str(error), str(error.filename or run.root)
+        raise _unusable_disk(what, reason, where) from error
+    except Exception as error:
+        is_disk = isinstance(error, RuntimeError) or type(error).__name__ == "SafetensorError"
+        if not is_disk or not any(words in str(error) for words in FULL_DISK):
+            raise
+        raise _unusable_disk(what, "writing failed, most likely no space is left", str(run.root)) from error
+
+
+def _unusable_disk(what: str, reason: str, where: str) -> RunError:
+    return RunError(
+        f"{what} could not write or read: {reason}",
+        where=where,
+        next_step="Free space or correct permissions, then run the same command: what is done is kept.",
+    )
+
+
+def _missing_file(what: str, error: FileNotFoundError, run: RunDir) -> RunError:
+    path, root = Path(str(error.filename or run.root)).absolute(), run.root.absolute()
+    top = path.relative_to(root).parts[:1] if path.is_relative_to(root) else ()
+    maker = next((stage for stage in STAGES if top and top[0] in (*stage.outputs, *stage.keeps)), None)
+    if maker is None:
+        return RunError(
+            f"{what} misses a file", where=str(path), next_step="Restore it, then run the same command."
+        )
+    # Not --redo: that would delete the later stages too, which stay good when the same file comes back.
+    return RunError(
+        f"{what} misses a file of the run folder, which stage {maker.name} writes",
+        where=str(path),
+        next_step=f"Delete {run.path(top[0])} and redo that stage: radflow {maker.name} CONFIG -o {run.root}",
+    )

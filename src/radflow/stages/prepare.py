@@ -56,15 +56,20 @@ def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
     left_out: list[LeftOut] = []
     for row in source(config.data, config.seed):
         (found if isinstance(row, SourceStudy) else left_out).append(row)  # type: ignore[arg-type]
-    assigned, without_split = assign_splits(found, config.data.split, seed=config.seed)
-    left_out += without_split
-    rows = [Assigned(study, split) for study, split in assigned]
+    write_jsonl(run.path("left_out.jsonl"), left_out)  # before all that can fail: it tells why
+    if not found:
+        raise _nothing_left(left_out)
+    division = assign_splits(found, config.data.split, seed=config.seed)
+    for note in division.notes:
+        console.print(note, markup=False, soft_wrap=True)
+    left_out += division.left_out
+    rows = [Assigned(study, split) for study, split in division.assigned]
     prepared = _prepare_images(rows, config, run)
     studies = [row.study for row in prepared if row.study is not None]
     left_out += [item for row in prepared for item in row.left_out]
+    write_jsonl(run.path("left_out.jsonl"), left_out)
     if not studies:
         raise _nothing_left(left_out)
-    write_jsonl(run.path("left_out.jsonl"), left_out)
     write_jsonl(run.path("studies.jsonl"), studies)
     return _show_counts(studies, left_out)
 
@@ -106,6 +111,8 @@ class PrepareStudy:
         left_out: list[LeftOut] = []
         folder = f"images/{folder_name(row.study_id)}"
         (self.root / folder).mkdir(parents=True, exist_ok=True)
+        for stale in (self.root / folder).glob(".*.tmp"):  # of a run that was killed while it wrote
+            stale.unlink(missing_ok=True)
         for number, image in enumerate(row.source.images):
             name = f"{folder}/{number}.png"
             try:
@@ -149,11 +156,19 @@ def _study(row: Assigned, images: tuple[str, ...]) -> Study:
 
 
 def _nothing_left(left_out: Sequence[LeftOut]) -> DataError:
-    reasons = ", ".join(f"{count} {reason}" for reason, count in Counter(r.reason for r in left_out).items())
+    reasons = Counter(item.reason for item in left_out)
+    examples = {item.reason: item.study_id for item in reversed(left_out)}
+    shown = ", ".join(f"{count} {reason} (e.g. {examples[reason]})" for reason, count in reasons.items())
+    next_step = "Check data.root, data.images and the column names: radflow config show data"
+    if reasons["no_sections"]:
+        next_step = (
+            "Reports without a Findings or Impression header count as no_sections: check "
+            "data.table.report_column, or set data.sections.fallback: last_paragraph"
+        )
     return DataError(
-        f"no study is left: {reasons or 'the source is empty'}",
+        f"no study is left: {shown or 'the source is empty'}",
         where="data",
-        next_step="Check data.root, data.images and the column names: radflow config show data",
+        next_step=next_step,
     )
 
 
@@ -168,5 +183,6 @@ def _show_counts(studies: Sequence[Study], left_out: Sequence[LeftOut]) -> dict[
         "studies": {name: splits[name] for name in SPLITS},
         "with_findings": sum(study.report.findings is not None for study in studies),
         "with_impression": sum(study.report.impression is not None for study in studies),
+        "without_patient_id": sum(study.patient_id is None for study in studies),
         "left_out": dict(sorted(reasons.items())),
     }

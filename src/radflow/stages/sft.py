@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from transformers import AutoProcessor
+
 from radflow.config import RunConfig
-from radflow.errors import DataError
-from radflow.models.prompts import prompt_messages, target_text
+from radflow.errors import DataError, ModelError
+from radflow.models.prompts import completion_messages, prompt_messages, target_text
 from radflow.models.tiny import make_tiny_model
 from radflow.models.vlm import load_policy
 from radflow.records import Study
@@ -60,16 +62,34 @@ def _make_tiny(folder: Path, config: RunConfig, run: RunDir, train: Sequence[Stu
     texts = [target_text(study.report) for study in train]
     texts += [prompt_messages(study, config.model)[0]["content"][-1]["text"] for study in train]
     make_tiny_model(folder, texts, config.model.tiny, seed=config.seed)
+    _check_positions(folder, config, train)
     epochs = config.model.tiny.warmup_epochs
     if epochs:
         policy = load_policy(folder, config.model)
         warm_up_vision(
             policy,
             train,
-            config.model,
             epochs=epochs,
             image_root=run.root,
             augment=config.sft.augment,
             seed=config.seed,
         )
         policy.save(folder)
+
+
+def _check_positions(folder: Path, config: RunConfig, train: Sequence[Study]) -> None:
+    """Refuse a model whose longest sequence is shorter than what it will be trained on."""
+    processor = AutoProcessor.from_pretrained(folder)
+    patches = (config.model.tiny.image_size // config.model.tiny.patch_size) ** 2
+    longest = 0
+    for study in train:
+        messages = [*prompt_messages(study, config.model), *completion_messages(study.report)]
+        text = processor.apply_chat_template(messages, tokenize=False)
+        tokens = len(processor.tokenizer(text, add_special_tokens=False)["input_ids"])
+        longest = max(longest, tokens + len(study.images) * (patches - 1))
+    if longest > config.model.tiny.max_positions:
+        raise ModelError(
+            f"the longest training sequence has {longest} tokens",
+            where=f"model.tiny.max_positions is {config.model.tiny.max_positions}",
+            next_step=f"Set model.tiny.max_positions to {longest} or more.",
+        )

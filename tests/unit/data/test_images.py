@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import struct
 import warnings
@@ -609,6 +611,29 @@ def test_paths_that_are_no_image(tmp_path: Path) -> None:
     refusal(tmp_path / "text.dcm", allow_missing_preamble=True)
     with pytest.raises(ImageError, match=r"can't be opened|no such"):
         read_image(tmp_path / "a\0b.png")
+
+
+OF_ALL_ROWS = ["EIO", "ESTALE", "EMFILE", "ENFILE", "ENOSPC", "ETIMEDOUT", "EHOSTDOWN"]
+
+
+@pytest.mark.parametrize("call", ["stat", "read_bytes"])
+@pytest.mark.parametrize("name", [*OF_ALL_ROWS, "ENOENT", "EISDIR", "EACCES", "ELOOP"])
+def test_failure_of_a_disk_or_the_machine_is_no_fault_of_the_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, call: str
+) -> None:
+    path = tmp_path / "a.png"
+    write_png(np.zeros((4, 4, 3), np.uint8), path)
+    number = getattr(errno, name)
+
+    def fails(self: Path, **options: Any) -> None:
+        raise OSError(number, os.strerror(number), str(self))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, call, fails)
+        with pytest.raises(OSError if name in OF_ALL_ROWS else ImageError) as caught:
+            read_image(path)
+    if isinstance(caught.value, OSError):
+        assert (caught.value.errno, caught.value.filename) == (number, str(path))
 
 
 # Damage

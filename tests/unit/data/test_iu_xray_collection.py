@@ -154,7 +154,7 @@ def test_r2gen_split(
     """All 2,955 entries have an image here; eight of them, six for training, no frontal view."""
     studies = studies_of(every_view if views == "all" else frontal)
     config = SplitConfig(method="r2gen", file=collection / "r2gen" / "annotation.json")
-    assigned, left_out = assign_splits(studies, config, seed=0)
+    assigned, left_out, _ = assign_splits(studies, config, seed=0)
     assert Counter(split for _, split in assigned) == expected
     assert {item.reason for item in left_out} == {"not_in_split_file"}
     assert len(assigned) + len(left_out) == len(studies)

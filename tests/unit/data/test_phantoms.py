@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from radflow.config import DataConfig, PhantomsConfig
 from radflow.data.phantoms.chest import (
     ChestCase,
     ChestPhantom,
@@ -28,8 +29,10 @@ from radflow.data.phantoms.chest_image import (
 )
 from radflow.data.phantoms.chest_text import Mention, read_findings, stated, write_findings
 from radflow.data.phantoms.chest_truth import CRITICAL, SEVERITIES, SIDES, WEIGHTS, Dice, Lesion
+from radflow.data.sources import SourceStudy
+from radflow.data.sources.phantoms import read_phantoms
 from radflow.errors import RadflowError
-from radflow.records import Finding
+from radflow.records import Finding, LeftOut
 
 COUNT = 5000
 
@@ -295,3 +298,17 @@ def test_contact_sheet_shows_every_finding() -> None:
     assert sheet.shape[0] >= len(every_finding()) // 7 * 32
     text = write_findings((), Dice(np.random.default_rng(0)))
     assert not stated(read_findings(text))
+
+
+def test_phantoms_without_a_required_section_are_left_out() -> None:
+    counts = PhantomsConfig(train=150, validation=10, test=10)
+    items = list(read_phantoms(DataConfig(phantoms=counts, require="both"), 0))
+    studies = [item for item in items if isinstance(item, SourceStudy)]
+    assert len(items) == 170
+    assert all(study.report.findings and study.report.impression for study in studies)
+    reasons = {item.reason for item in items if isinstance(item, LeftOut)}
+    assert reasons
+    assert reasons <= {"no_findings", "no_impression"}
+    everything = list(read_phantoms(DataConfig(phantoms=counts), 0))
+    assert all(isinstance(item, SourceStudy) for item in everything)
+    assert [item.study_id for item in everything] == [item.study_id for item in items]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from radflow.data.report_files import SectionCounts, read_reports, split_file
 from radflow.data.sections import parse_report, render_report, segments
+from radflow.data.tables import read_rows
 from radflow.errors import DataError
 from radflow.records import Report
 
@@ -369,19 +371,20 @@ def test_every_file_kind_gives_the_same_reports(tmp_path: Path, name: str) -> No
 @pytest.mark.parametrize(
     ("name", "content", "said", "where"),
     [
-        ("r.csv", "id,reprot\n1,x\n", "Did you mean 'reprot'?", "r.csv:1"),
-        ("r.csv", "id,reprot\n1,x\n", "there are: id, reprot", "r.csv:1"),
-        ("r.csv", "id,report\n1,x\n1,y\n", "'1' occurs a second time", "r.csv:3"),
-        ("r.csv", "id,report\n1,x\n ,y\n", "no id", "r.csv:3"),
-        ("r.csv", "id,report\n1,x,y\n", "3 fields", "r.csv:2"),
+        ("r.csv", "id,reprot\n1,x\n", "Did you mean 'reprot'?", "r.csv, row 1"),
+        ("r.csv", "id,reprot\n1,x\n", "Its columns: id, reprot", "r.csv, row 1"),
+        ("r.csv", "id,report\n1,x\n1,y\n", "'1' occurs a second time", "r.csv, row 2"),
+        ("r.csv", "id,report\n1,x\n ,y\n", "no id", "r.csv, row 2"),
+        ("r.csv", "id,report\n1,x,y\n", "3 cells", "r.csv, row 1"),
         ("r.csv", 'id,report\n1,x\n2,"y\nz\n', "no valid CSV", "r.csv:3"),
-        ("r.csv", "", "there are: none", "r.csv:1"),
+        ("r.csv", "", "holds no report", "r.csv"),
+        ("r.csv", "id,report\n", "holds no report", "r.csv"),
         ("r.csv", b"id,report\n1,\xff\n", "not UTF-8", "r.csv"),
-        ("r.jsonl", '{"id": 1, "report": "x"}\n{"id": 2, "rep', "no complete JSON object", "r.jsonl:2"),
-        ("r.jsonl", "[1]\n", "holds a list", "r.jsonl:1"),
-        ("r.jsonl", '{"id": 1, "report": 5}\n', "no text but a int", "r.jsonl:1"),
-        ("r.jsonl", '{"id": 1}\n', "no column 'report'", "r.jsonl:1"),
-        ("r.parquet", "not parquet", "no readable Parquet", "r.parquet"),
+        ("r.jsonl", '{"id": 1, "report": "x"}\n{"id": 2, "rep', "no complete JSON object", "r.jsonl, row 2"),
+        ("r.jsonl", "[1]\n", "no complete JSON object", "r.jsonl, row 1"),
+        ("r.jsonl", '{"id": 1, "report": 5}\n', "no text but a int", "r.jsonl, row 1"),
+        ("r.jsonl", '{"id": 1}\n', "no column 'report'", "r.jsonl, row 1"),
+        ("r.parquet", "not parquet", "can't be read", "r.parquet"),
         ("r.xlsx", "x", "can't be read from a .xlsx", "r.xlsx"),
     ],
 )
@@ -395,6 +398,49 @@ def test_unreadable_input_says_what_and_where(
     assert said in str(caught.value)
     assert where in (caught.value.where or "")
     assert caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("r.jsonl", b'{"id": 1, "report": "secret'),
+        ("r.jsonl", b'{"id": 1, "report": "secret\xff"}\n'),
+        ("r.csv", b"id,report\n1,secret\xff\n"),
+        ("r.csv", b'id,report\n1,"secret"secret\n'),
+        ("reports/r.txt", b"secret\xff"),
+    ],
+)
+def test_an_error_shows_no_report_text_not_even_in_its_traceback(
+    tmp_path: Path, name: str, content: bytes
+) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        list(read_reports(path.parent if path.suffix == ".txt" else path))
+    assert "secret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_ids_that_pandas_made_floats_are_whole_again(tmp_path: Path) -> None:
+    path = tmp_path / "r.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"id": [12.0, 13.0], "report": ["x", None]}), path)
+    assert list(read_reports(path)) == [("12", "x"), ("13", None)]
+
+
+def test_only_the_two_columns_of_a_parquet_file_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "r.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"id": ["a"], "image": [b"x"], "report": ["y"]}), path)
+    assert list(read_rows(path, only=["id", "report"])) == [(1, {"id": "a", "report": "y"})]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no permission bits")
+def test_sections_can_be_read_by_their_owner_only(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    out.touch(mode=0o644)
+    split_file(write_reports(tmp_path / "r.csv"), out)
+    assert out.stat().st_mode & 0o777 == 0o600
 
 
 def test_missing_file_and_empty_folder_are_named(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +27,7 @@ def split_ids(
     studies: Sequence[SourceStudy], *, seed: int = 0, **settings: Any
 ) -> tuple[dict[str, Split], dict[str, str]]:
     """Split by study id, and the reason by id of those left out."""
-    assigned, left_out = assign_splits(studies, SplitConfig(**settings), seed=seed)
+    assigned, left_out, _ = assign_splits(studies, SplitConfig(**settings), seed=seed)
     return {s.study_id: split for s, split in assigned}, {item.study_id: item.reason for item in left_out}
 
 
@@ -61,8 +60,8 @@ def test_seeded_draw_is_a_partition_of_patients_whatever_the_order(
 
 def test_result_keeps_the_order_of_the_studies() -> None:
     studies = [study(f"s{n}") for n in (5, 3, 9, 1, 7, 2)]
-    assigned, _ = assign_splits(studies, SplitConfig(), seed=1)
-    assert [s for s, _ in assigned] == studies
+    division = assign_splits(studies, SplitConfig(), seed=1)
+    assert [s for s, _ in division.assigned] == studies
 
 
 def test_the_draw_never_changes_between_versions() -> None:
@@ -114,7 +113,7 @@ def annotation(path: Path, **splits: list[dict[str, Any]]) -> Path:
     return path
 
 
-def test_r2gen_ids_and_keys(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_r2gen_ids_and_keys(tmp_path: Path) -> None:
     """The published test split is called by four spaces; an entry's own split counts before the key."""
     file = annotation(
         tmp_path / "annotation.json",
@@ -123,8 +122,7 @@ def test_r2gen_ids_and_keys(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
         spaces=[{"id": "CXR9_IM-0001"}, {"id": "CXR404_IM-0001"}],
     )
     studies = [study(f"CXR{n}", str(n)) for n in (2384, 1, 2056, 11, 9, 5)]
-    with caplog.at_level(logging.WARNING):
-        splits, left_out = split_ids(studies, method="r2gen", file=file)
+    splits, left_out = split_ids(studies, method="r2gen", file=file)
     assert splits == {
         "CXR2384": "train",
         "CXR1": "train",
@@ -133,8 +131,9 @@ def test_r2gen_ids_and_keys(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
         "CXR9": "test",
     }
     assert left_out == {"CXR5": "not_in_split_file"}
-    assert "1 of 6 ids" in caplog.text
-    assert "CXR404" in caplog.text
+    (note,) = assign_splits(studies, SplitConfig(method="r2gen", file=file), seed=0).notes
+    assert "1 of 6 ids" in note
+    assert "CXR404" in note
 
 
 @pytest.mark.parametrize(
@@ -200,6 +199,17 @@ def test_leak_through_a_split_file_is_an_error(tmp_path: Path) -> None:
     file.write_text("id,split\na,train\nb,test\n")
     with pytest.raises(DataError, match=r"1 \(p\)"):
         split_ids([study("a", "p"), study("b", "p")], method="ids", file=file)
+
+
+def test_studies_without_patient_id_are_noted_unless_the_source_splits(tmp_path: Path) -> None:
+    file = tmp_path / "ids.csv"
+    file.write_text("id,split\na,train\nb,test\nc,train\n")
+    studies = [study("a", split="train"), study("b", "p", split="test"), study("c", split="train")]
+    for method, noted in (("seeded", 1), ("ids", 1), ("source", 0), ("auto", 0)):
+        config = SplitConfig.model_validate({"method": method, "file": file})
+        notes = assign_splits(studies, config, seed=0).notes
+        assert [note.startswith("2 studies have no patient id") for note in notes] == [True] * noted
+    assert not assign_splits([study("a", "p"), study("b", "q"), study("c", "r")], SplitConfig(), seed=0).notes
 
 
 def test_usual_names_of_splits() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import pickle
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from radflow.config import DataConfig, TableConfig
+from radflow.data import tables
 from radflow.data.sources import SourceStudy
 from radflow.data.sources.table import read_table
 from radflow.errors import DataError, ImageError
@@ -129,7 +131,7 @@ def test_sections_of_their_own_columns(folder: Path) -> None:
 def test_fallback_and_prompt_parts_come_from_the_parser(folder: Path) -> None:
     text = "INDICATION: Cough.\nCOMPARISON: None.\nThe lungs are clear.\n\nNo acute disease."
     path = write(folder, "jsonl", row(report=text))
-    assert reasons(path) == ["no_report"]
+    assert reasons(path) == ["no_sections"]
     study = read_one(path, sections={"fallback": "last_paragraph"})
     assert (study.report.impression, study.report.impression_found_by) == ("No acute disease.", "fallback")
     assert study.indication == "Cough."
@@ -146,7 +148,7 @@ def test_reasons_for_leaving_out(folder: Path) -> None:
         row(5, report="IMPRESSION: Normal."),
         row(6),
     )
-    common = ["no_image_listed", "image_file_missing", "no_report", "no_report"]
+    common = ["no_image_listed", "image_file_missing", "no_report", "no_sections"]
     assert reasons(path) == [*common, "study", "study"]
     assert reasons(path, require="findings") == [*common, "no_findings", "study"]
     assert reasons(path, require="both", limit=1) == [*common, "no_findings", "study"]
@@ -313,6 +315,25 @@ def test_unreadable_image_inside_the_table_is_an_image_error_with_its_row(folder
     assert callable(image)
     with pytest.raises(ImageError, match="row 1"):
         image()
+
+
+@pytest.mark.parametrize("place", ["table", "image"])
+def test_failing_disk_is_no_fault_of_an_image_inside_the_table(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    (image,) = read_one(write(folder, "parquet", row(image=encoded()))).images
+    assert callable(image)
+
+    def fails(*arguments: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    if place == "table":
+        monkeypatch.setattr(tables, "_group_ends", fails)
+    else:
+        monkeypatch.setattr(Path, "read_bytes", fails)
+    with pytest.raises(OSError, match="Input/output error") as caught:
+        image()
+    assert caught.value.errno == errno.EIO
 
 
 def test_keys_of_a_dataset_dict_are_the_split(folder: Path) -> None:

@@ -1,7 +1,8 @@
-"""What every source on disk checks: empty fields, required sections, paths that leave their folder."""
+"""What all sources check: failing disks, empty fields, required sections, paths that leave their folder."""
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import re
@@ -18,6 +19,16 @@ LITERALLY_EMPTY = frozenset({"none", "nan", "null", "n/a", "#name?"})
 indications of the Kaggle copy of IU X-ray read so."""
 
 
+OF_ALL_ROWS = frozenset(
+    {errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.ETIMEDOUT, errno.EHOSTDOWN}
+)
+
+
+def concerns_all_rows(error: BaseException) -> bool:
+    """Whether a disk, a share or the machine failed, rather than the file that happened to be read then."""
+    return isinstance(error, OSError) and error.errno in OF_ALL_ROWS
+
+
 def is_empty(cell: object) -> bool:
     """Whether a cell holds nothing: null, an empty text, or the NaN that pandas writes for null."""
     return cell is None or cell == "" or (isinstance(cell, float) and math.isnan(cell))
@@ -30,15 +41,27 @@ def field_text(value: object) -> str | None:
     return None if is_empty else text
 
 
+def id_text(value: object) -> str | None:
+    """An id as text, ``None`` without one; 12.0, which pandas makes of 12 in a column with gaps, is 12."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    is_plain = isinstance(value, (str, int, float)) and not isinstance(value, bool)
+    return field_text(value) if is_plain else None
+
+
 def whole_text(value: object) -> str:
     """The text with lone surrogates, which no UTF-8 file can hold, replaced by question marks."""
     return str(value).encode("utf-8", "replace").decode("utf-8")
 
 
 def missing_section(report: Report, require: Literal["any", "findings", "impression", "both"]) -> str | None:
-    """The reason to leave a study out for its report: no_report, no_findings, no_impression, or ``None``."""
+    """The reason to leave a study out for its report, ``None`` without one.
+
+    no_report: there is no text. no_sections: there is one, but no section was found in it. no_findings and
+    no_impression: `require` asks for that section.
+    """
     if report.findings is None and report.impression is None:
-        return "no_report"
+        return "no_sections" if field_text(report.text) else "no_report"
     if report.findings is None and require in ("findings", "both"):
         return "no_findings"
     if report.impression is None and require in ("impression", "both"):

@@ -12,6 +12,7 @@ from radflow.config import DataConfig
 from radflow.data.phantoms.chest import make_chest_case, make_chest_phantom
 from radflow.data.sections import render_report
 from radflow.data.sources import SourceStudy
+from radflow.data.sources.checks import missing_section
 from radflow.records import SPLITS, LeftOut, Report
 
 
@@ -37,11 +38,19 @@ class PhantomImage:
 
 
 def read_phantoms(data: DataConfig, seed: int) -> Iterator[SourceStudy | LeftOut]:
-    """Studies of all three splits; indices run on, so that the splits never share a phantom."""
+    """Studies of all three splits; indices run on, so that the splits never share a phantom.
+
+    Some phantom reports lack a section on purpose; `data.require` leaves these out.
+    """
     settings = data.phantoms
     splits = [name for name in SPLITS for _ in range(getattr(settings, name))]
-    for index, split in enumerate(splits[: data.limit]):
+    for index, split in enumerate(splits):
         case = make_chest_case(index, seed=seed, observations=settings.observations or None)
+        report = _report(case.report.findings, case.report.impression)
+        if lacking := missing_section(report, data.require):
+            detail = f"data.require: {data.require}"
+            yield LeftOut(study_id=case.study_id, reason=lacking, detail=detail)
+            continue
         views = 2 if settings.lateral and data.views == "all" else 1
         yield SourceStudy(
             study_id=case.study_id,
@@ -49,7 +58,7 @@ def read_phantoms(data: DataConfig, seed: int) -> Iterator[SourceStudy | LeftOut
             images=tuple(
                 PhantomImage(index, view, seed, data) for view in range(min(views, data.max_images))
             ),
-            report=_report(case.report.findings, case.report.impression),
+            report=report,
             split=split,
             indication=case.indication,
             metadata={"is_critical": any(finding.is_critical for finding in case.truth)},

@@ -14,7 +14,7 @@ from pathlib import Path
 from radflow.config import DataConfig, TableConfig
 from radflow.data.sections import parse_report, render_report
 from radflow.data.sources import ImageSource, SourceStudy
-from radflow.data.sources.checks import field_text, is_empty, missing_section, whole_text
+from radflow.data.sources.checks import field_text, id_text, is_empty, missing_section, whole_text
 from radflow.data.sources.table_images import ImageFinder
 from radflow.data.splits import parse_split
 from radflow.data.tables import (
@@ -49,7 +49,7 @@ def read_table(data: DataConfig, seed: int) -> Iterator[SourceStudy | LeftOut]:
         where = f"{data.root}, row {number}"
         if not seen:
             _check_columns(row, data.table, where=str(data.root))
-        study_id = _id(row.get(data.table.id_column))
+        study_id = id_text(row.get(data.table.id_column))
         if study_id is None:
             raise DataError("a row has no id", where=where, next_step="Every row needs a unique id.")
         if seen.setdefault(study_id, number) != number:
@@ -106,7 +106,7 @@ def _read_study(
         return
     yield SourceStudy(
         study_id=study_id,
-        patient_id=_id(row.get(table.patient_column)) if table.patient_column else None,
+        patient_id=id_text(row.get(table.patient_column)) if table.patient_column else None,
         images=tuple(found),
         report=report,
         split=split,
@@ -138,13 +138,6 @@ def _prompt_part(row: Row, column: str | None, report: Report, section: str) -> 
 
 def _text(cell: object) -> str | None:
     return None if is_empty(cell) else field_text(cell)
-
-
-def _id(cell: object) -> str | None:
-    """An id as text; 12.0, which pandas makes of 12 in a column with gaps, is 12 again."""
-    if isinstance(cell, float) and cell.is_integer():
-        cell = int(cell)
-    return _text(cell)
 
 
 def _split(row: Row, split_name: str | None, table: TableConfig, *, where: str) -> Split | None:
