@@ -27,6 +27,7 @@ from radflow.terminal import console, progress_bar
 from radflow.training.augment import augment_image
 
 BATCH = 16
+MEASURED = 256
 LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 0.05
 MIN_SHARE, MAX_SHARE = 0.01, 0.9
@@ -81,7 +82,7 @@ def warm_up_vision(
                 progress.update(task, advance=1, note=f"loss {loss.item():.4f}")
             mean_loss = total / len(studies)
             console.print(f"vision warm-up, epoch {epoch + 1}/{epochs}: loss {mean_loss:.4f}")
-    head.fold_into(policy.model.model.multi_modal_projector)
+    standardise_connector(policy, studies[:MEASURED], image_root=image_root)
     return mean_loss
 
 
@@ -99,7 +100,8 @@ class WordHead(nn.Module):
         share = targets.mean(dim=0).clamp(1e-3, 1 - 1e-3)
         entropy = -(share * share.log() + (1 - share) * (1 - share).log())
         self.register_buffer("weight", 1 / entropy / (1 / entropy).mean())
-        self.standardise = nn.BatchNorm1d(width, affine=False)
+        # A new connector writes values so small that the usual epsilon would swallow their spread.
+        self.standardise = nn.BatchNorm1d(width, eps=1e-12, affine=False)
         self.standardise_pooled = nn.BatchNorm1d(2 * width, affine=False)
         self.words = nn.Linear(2 * width, len(share))
         self.words.bias.data = torch.logit(share)
@@ -116,16 +118,21 @@ class WordHead(nn.Module):
             self.words(pooled), targets, weight=self.get_buffer("weight")
         )
 
-    @torch.no_grad()
-    def fold_into(self, connector: Any) -> None:
-        """Let the connector itself write standardised features, now that the head goes."""
-        variance, mean = self.standardise.running_var, self.standardise.running_mean
-        assert variance is not None
-        assert mean is not None  # both are kept unless BatchNorm is told otherwise
-        scale = (variance + self.standardise.eps).rsqrt()
-        last = connector.linear_2
-        last.weight.mul_(scale.unsqueeze(1))
-        last.bias.sub_(mean).mul_(scale)
+
+@torch.no_grad()
+def standardise_connector(policy: Policy, studies: Sequence[Study], *, image_root: Path) -> None:
+    """Let the connector itself write features of mean 0 and variance 1 per channel, as its head saw them."""
+    vision, connector = policy.model.model.vision_tower, policy.model.model.multi_modal_projector
+    policy.model.eval()
+    shown = torch.cat(
+        [
+            connector(vision(_pixels(policy, studies[at : at + BATCH], image_root, None)).last_hidden_state)
+            for at in range(0, len(studies), BATCH)
+        ]
+    ).flatten(0, 1)
+    scale = shown.std(dim=0).clamp_min(1e-12).reciprocal()
+    connector.linear_2.weight.mul_(scale.unsqueeze(1))
+    connector.linear_2.bias.sub_(shown.mean(dim=0)).mul_(scale)
 
 
 def word_targets(texts: Sequence[str]) -> torch.Tensor:
