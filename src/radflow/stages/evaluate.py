@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.table import Table
 
 from radflow.config import RunConfig
@@ -19,10 +20,16 @@ from radflow.records import Candidate, Interval, RowFailure, Score, Study
 from radflow.run_dir import RunDir
 from radflow.terminal import console
 
-SHOWN = (
-    "report/bleu_1", "report/bleu_4", "report/rouge_l", "findings/bleu_4", "impression/bleu_4",
-    "findings_truth/f1", "findings_truth_with_side/f1",
-)  # fmt: skip
+SHOWN = {
+    "report/bleu_1": "BLEU-1",
+    "report/bleu_4": "BLEU-4",
+    "report/rouge_l": "ROUGE-L",
+    "findings/bleu_4": "Find.\nBLEU-4",
+    "impression/bleu_4": "Impr.\nBLEU-4",
+    "findings_truth/f1": "truth\nF1",
+    "findings_truth_with_side/f1": "with\nside",
+}
+"""The metrics of the terminal's table; all of them are in summary.json."""
 
 
 def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
@@ -83,7 +90,7 @@ def _write_reports(
 def _baselines(train: Sequence[Study], held_out: Sequence[Study], run: RunDir) -> list[Written]:
     frequent = most_frequent_report(train)
     nearest = nearest_image_reports(train, held_out, image_root=run.root)
-    rows = [Written(study, "most frequent report", frequent) for study in held_out]
+    rows = [Written(study, "most frequent", frequent) for study in held_out]
     return rows + [
         Written(study, "nearest image", text) for study, text in zip(held_out, nearest, strict=True)
     ]
@@ -103,10 +110,15 @@ def _score(written: Sequence[Written], config: RunConfig) -> list[Score]:
 def results_table(summary: Mapping[str, Mapping[str, Interval]], *, studies: int, split: str) -> Table:
     """Systems as rows, the main metrics as columns, each with its interval."""
     names = [name for name in SHOWN if any(name in metrics for metrics in summary.values())]
-    table = Table(title=f"{studies} {split} studies, value and interval", title_justify="left")
+    table = Table(
+        title=f"{studies} {split} studies, value and interval",
+        title_justify="left",
+        box=SIMPLE,
+        padding=(0, 0, 0, 1),
+    )
     table.add_column("system")
     for name in names:
-        table.add_column(name.replace("/", "\n"), justify="right")
+        table.add_column(SHOWN[name], justify="right")
     for system, metrics in summary.items():
         cells = [_cell(metrics[name]) if name in metrics else "-" for name in names]
         table.add_row(system, *cells)
@@ -114,7 +126,5 @@ def results_table(summary: Mapping[str, Mapping[str, Interval]], *, studies: int
 
 
 def _cell(interval: Interval) -> str:
-    value, low, high = (
-        f"{number:.3f}".removeprefix("0") for number in (interval.value, interval.low, interval.high)
-    )
-    return f"{value}\n[{low} {high}]"
+    low, high = (f"{number:.2f}".removeprefix("0") for number in (interval.low, interval.high))
+    return f"{interval.value:.3f}".removeprefix("0") + f"\n{low}-{high}"
