@@ -129,8 +129,8 @@ def test_redo_without_its_inputs_deletes_nothing(stages: Pipeline, settings: Any
 def test_redo_with_other_settings_of_an_earlier_stage_deletes_nothing(stages: Pipeline) -> None:
     stages()
     for names in ((), ("sft",)):
-        message = stages.refusal(*names, redo="sft", data={"limit": 3})
-        assert "data.limit was null, is 3" in message
+        message = stages.refusal(*names, redo="sft", data={"image_long_side": 256})
+        assert "data.image_long_side was 512, is 256" in message
         assert stages.files() == FINISHED
 
 
@@ -146,7 +146,7 @@ def test_redo_runs_the_stage_and_all_later_ones(stages: Pipeline) -> None:
     ("settings", "told", "maker"),
     [
         ({"sft": {"epochs": 7}}, "sft.epochs was 10.0, is 7.0", "sft"),
-        ({"data": {"limit": 3}}, "data.limit was null, is 3", "prepare"),
+        ({"data": {"image_long_side": 256}}, "data.image_long_side was 512, is 256", "prepare"),
         ({"seed": 4}, "seed was 0, is 4", "prepare"),
     ],
 )

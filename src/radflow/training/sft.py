@@ -17,9 +17,11 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from peft import PeftModel
 from PIL import Image
 from torch.utils.data import Sampler
 from transformers import (
+    AutoModelForImageTextToText,
     EarlyStoppingCallback,
     PrinterCallback,
     ProgressCallback,
@@ -127,7 +129,12 @@ class LengthGroupedSampler(Sampler[int]):
 
 
 class ReportSFTTrainer(SFTTrainer):
-    """TRL's SFTTrainer with the sampler above."""
+    """TRL's SFTTrainer with the sampler above, and checkpoints that really come back.
+
+    save_pretrained writes some families (LLaVA) under older weight names, and the Trainer loads checkpoints
+    by plain name, not strictly: a resumed run would start from the first weights, and the best checkpoint
+    would never be taken, with no error (transformers 5.23).
+    """
 
     def __init__(self, *, lengths: Sequence[int], **arguments: Any) -> None:
         self.lengths = lengths
@@ -135,6 +142,29 @@ class ReportSFTTrainer(SFTTrainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         return LengthGroupedSampler(self.lengths, self.args.train_batch_size, seed=self.args.seed)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if self._is_plain_model():
+            self._load_weights(resume_from_checkpoint)
+        else:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _load_best_model(self) -> None:
+        if self._is_plain_model():
+            self._load_weights(str(self.state.best_model_checkpoint))
+        else:
+            super()._load_best_model()
+
+    def _is_plain_model(self) -> bool:
+        """Adapters, FSDP and DeepSpeed have loaders of their own, which keep names as they are."""
+        return not (isinstance(self.model, PeftModel) or self.is_fsdp_enabled or self.is_deepspeed_enabled)
+
+    def _load_weights(self, checkpoint: str) -> None:
+        model: Any = self.model
+        saved = AutoModelForImageTextToText.from_pretrained(
+            checkpoint, dtype=model.dtype, use_safetensors=True
+        )
+        model.load_state_dict(saved.state_dict())
 
 
 class ProgressAndSafety(TrainerCallback):
