@@ -25,7 +25,7 @@ from radflow.stages.pipeline import run_stages
 from radflow.stages.sft import base_model
 from radflow.training.sft import LengthGroupedSampler, ReportRows, train_sft
 
-BATCH, STEPS = 32, 12
+BATCH, STEPS = 16, 20
 
 
 def plain_loop(policy: Policy, studies: list[Study], config: RunConfig, root: Path) -> float:
@@ -74,7 +74,7 @@ def main() -> None:
         Path(__file__).parent.parent / "configs" / "quickstart.yaml",
         overrides=[
             f"data.phantoms.train={BATCH * STEPS}", "data.phantoms.validation=1", "data.phantoms.test=1",
-            "sft.epochs=1", "sft.evaluations=1",
+            "sft.epochs=1", "sft.evaluations=1", f"sft.batch_size={BATCH}", "model.tiny.warmup_epochs=0",
         ],
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
