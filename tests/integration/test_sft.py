@@ -22,7 +22,7 @@ from radflow.records import Study
 from radflow.run_dir import RunDir
 from radflow.stages.pipeline import run_stages
 from radflow.training.augment import augment_image
-from radflow.training.sft import LengthGroupedSampler, ReportRows, last_whole_checkpoint
+from radflow.training.sft import LengthGroupedSampler, ReportRows, last_whole_checkpoint, train_sft
 from tests.integration.small import SMALL
 
 
@@ -160,6 +160,35 @@ def test_augmentation_never_mirrors() -> None:
         left = sum(moved.crop((0, 0, 32, 64)).get_flattened_data())
         right = sum(moved.crop((32, 0, 64, 64)).get_flattened_data())
         assert left > 3 * right
+
+
+def test_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
+    small_run: Path, small_config: RunConfig, studies: list[Study], tmp_path: Path
+) -> None:
+    """Transformers' own loading leaves a LLaVA model at its first weights, without an error."""
+    train = [study for study in studies if study.split == "train"]
+    held_out = [study for study in studies if study.split == "validation"]
+
+    def tune(checkpoints: Path) -> tuple[Policy, dict]:
+        return train_sft(
+            load_policy(small_run / "model-base", small_config.model),
+            train=train,
+            validation=held_out,
+            config=small_config.sft,
+            model_config=small_config.model,
+            image_root=small_run,
+            checkpoints=checkpoints,
+            logs=tmp_path / "logs",
+            seed=0,
+        )
+
+    whole, _ = tune(tmp_path / "whole")
+    first = min((tmp_path / "whole").glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    shutil.copytree(first, tmp_path / "cut" / first.name)
+    resumed, facts = tune(tmp_path / "cut")
+    assert facts["resumed_from_step"] == int(first.name.split("-")[1])
+    for one, other in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-6)
 
 
 def test_half_written_checkpoint_is_passed_over(tmp_path: Path) -> None:
