@@ -226,7 +226,7 @@ class SFTConfig(Section):
     weight_decay: float = Field(0.01, ge=0, description="AdamW weight decay.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
     evaluations: int = Field(
-        10, ge=1, description="Validation losses (and checkpoints) taken over the training."
+        10, ge=1, description="Validation losses (and checkpoints) over the training, at least."
     )
     patience: int = Field(3, ge=0, description="Stop after so many validations without gain; 0 never stops.")
     augment: bool = Field(

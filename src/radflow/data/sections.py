@@ -351,6 +351,17 @@ def _one_line(body: str | None) -> str | None:
     return _section_text(" ".join(cleaned.split())) if cleaned else None
 
 
+def report_from_fields(*, findings: str | None, impression: str | None) -> Report:
+    """A report whose sections the source keeps apart: columns, XML labels, a generator."""
+    return Report(
+        text=render_report(findings=findings, impression=impression),
+        findings=findings,
+        impression=impression,
+        findings_found_by="field" if findings else "none",
+        impression_found_by="field" if impression else "none",
+    )
+
+
 def render_report(*, findings: str | None, impression: str | None) -> str:
     """The canonical text "FINDINGS: ...\\nIMPRESSION: ..." that the policy learns to write.
 

@@ -24,7 +24,7 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from radflow.config import DataConfig
-from radflow.data.sections import render_report
+from radflow.data.sections import report_from_fields
 from radflow.data.sources import SourceStudy
 from radflow.data.sources.checks import field_text, missing_section, refuse_escape
 from radflow.data.sources.iu_xray_images import (
@@ -269,13 +269,7 @@ def _entry(
     codings: dict[str, list[str]],
 ) -> Entry:
     findings, impression = field_text(fields.get("findings")), field_text(fields.get("impression"))
-    report = Report(
-        text=render_report(findings=findings, impression=impression),
-        findings=findings,
-        impression=impression,
-        findings_found_by="field" if findings else "none",
-        impression_found_by="field" if impression else "none",
-    )
+    report = report_from_fields(findings=findings, impression=impression)
     return Entry(
         number=number,
         report=report,

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from radflow.config import DataConfig
 from radflow.data.phantoms.chest import make_chest_case, make_chest_phantom
-from radflow.data.sections import render_report
+from radflow.data.sections import report_from_fields
 from radflow.data.sources import SourceStudy
 from radflow.data.sources.checks import missing_section
-from radflow.records import SPLITS, LeftOut, Report
+from radflow.records import SPLITS, LeftOut
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def read_phantoms(data: DataConfig, seed: int) -> Iterator[SourceStudy | LeftOut
     splits = [name for name in SPLITS for _ in range(getattr(settings, name))]
     for index, split in enumerate(splits):
         case = make_chest_case(index, seed=seed, observations=settings.observations or None)
-        report = _report(case.report.findings, case.report.impression)
+        report = report_from_fields(findings=case.report.findings, impression=case.report.impression)
         if lacking := missing_section(report, data.require):
             detail = f"data.require: {data.require}"
             yield LeftOut(study_id=case.study_id, reason=lacking, detail=detail)
@@ -64,13 +64,3 @@ def read_phantoms(data: DataConfig, seed: int) -> Iterator[SourceStudy | LeftOut
             metadata={"is_critical": any(finding.is_critical for finding in case.truth)},
             truth=case.truth,
         )
-
-
-def _report(findings: str | None, impression: str | None) -> Report:
-    return Report(
-        text=render_report(findings=findings, impression=impression),
-        findings=findings,
-        impression=impression,
-        findings_found_by="field" if findings else "none",
-        impression_found_by="field" if impression else "none",
-    )

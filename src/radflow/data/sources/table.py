@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 
 from radflow.config import DataConfig, TableConfig
-from radflow.data.sections import parse_report, render_report
+from radflow.data.sections import parse_report, report_from_fields
 from radflow.data.sources import ImageSource, SourceStudy
 from radflow.data.sources.checks import field_text, id_text, is_empty, missing_section, whole_text
 from radflow.data.sources.table_images import ImageFinder
@@ -123,13 +123,7 @@ def _report(row: Row, data: DataConfig) -> Report:
         return parse_report(text, fallback=data.sections.fallback)
     findings = _text(row.get(table.findings_column)) if table.findings_column else None
     impression = _text(row.get(table.impression_column)) if table.impression_column else None
-    return Report(
-        text=render_report(findings=findings, impression=impression),
-        findings=findings,
-        impression=impression,
-        findings_found_by="field" if findings else "none",
-        impression_found_by="field" if impression else "none",
-    )
+    return report_from_fields(findings=findings, impression=impression)
 
 
 def _prompt_part(row: Row, column: str | None, report: Report, section: str) -> str | None:
