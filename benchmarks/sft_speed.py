@@ -23,7 +23,8 @@ from radflow.records import Study
 from radflow.run_dir import RunDir
 from radflow.stages.pipeline import run_stages
 from radflow.stages.sft import base_model
-from radflow.training.sft import LengthGroupedSampler, ReportRows, train_sft
+from radflow.training.report_rows import LengthGroupedSampler, ReportRows
+from radflow.training.sft import train_sft
 
 BATCH, STEPS = 16, 20
 

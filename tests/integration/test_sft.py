@@ -22,7 +22,9 @@ from radflow.records import Study
 from radflow.run_dir import RunDir
 from radflow.stages.pipeline import run_stages
 from radflow.training.augment import augment_image
-from radflow.training.sft import LengthGroupedSampler, ReportRows, last_whole_checkpoint, train_sft
+from radflow.training.checkpoints import last_whole_checkpoint
+from radflow.training.report_rows import LengthGroupedSampler, ReportRows
+from radflow.training.sft import train_sft
 from tests.integration.small import SMALL
 
 

@@ -1,27 +1,20 @@
 """Supervised fine-tuning on TRL's SFTTrainer: the loss falls on the report only, never on prompt or image.
 
-What is ours here: the dataset that loads images when they are needed, batches of alike length in an order
-that a resumed run repeats, and what the user sees.
+What is ours here: the rows and their order (`report_rows`), checkpoints that come back (`checkpoints`), and
+what the user sees.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import random
-import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
-from peft import PeftModel
-from PIL import Image
 from torch.utils.data import Sampler
 from transformers import (
-    AutoModelForImageTextToText,
     EarlyStoppingCallback,
     PrinterCallback,
     ProgressCallback,
@@ -35,106 +28,16 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from radflow.config import ModelConfig, SFTConfig
 from radflow.errors import ModelError, RunError
-from radflow.models.generation import load_image
-from radflow.models.prompts import completion_messages, prompt_messages, target_text
+from radflow.models.prompts import target_text
 from radflow.models.vlm import Policy, parameter_counts, pick_device, set_trainable
 from radflow.records import Study
 from radflow.terminal import console, progress_bar
-from radflow.training.augment import augment_image
-
-LENGTH_GROUP_BATCHES = 16
-
-
-class ReportRows:
-    """Turns row numbers into TRL's prompt-completion rows; images are read (and augmented) when asked for.
-
-    TRL takes only `datasets.Dataset`, so this is the transform of a data set of row numbers.
-    """
-
-    def __init__(
-        self, studies: Sequence[Study], model: ModelConfig, *, image_root: Path, augment: bool, seed: int
-    ) -> None:
-        self.studies = studies
-        self.model = model
-        self.image_root = image_root
-        self.augment = augment
-        self.seed = seed
-        self.epoch = 0
-
-    def as_dataset(self) -> Dataset:
-        dataset = Dataset.from_dict({"row": list(range(len(self.studies)))})
-        dataset.set_transform(self)
-        return dataset
-
-    def __call__(self, batch: dict[str, list[int]]) -> dict[str, list[Any]]:
-        studies = [self.studies[row] for row in batch["row"]]
-        return {
-            "images": [self._images(study) for study in studies],
-            "prompt": [prompt_messages(study, self.model) for study in studies],
-            "completion": [completion_messages(study.report) for study in studies],
-        }
-
-    def _images(self, study: Study) -> list[Image.Image]:
-        images = [load_image(self.image_root / name) for name in study.images]
-        if not self.augment:
-            return images
-        generator = random.Random(f"{self.seed}-{self.epoch}-{study.study_id}")
-        return [augment_image(image, generator) for image in images]
+from radflow.training.checkpoints import CheckpointLoading, last_whole_checkpoint
+from radflow.training.report_rows import LengthGroupedSampler, NewEpoch, ReportRows
 
 
-class NewEpoch(TrainerCallback):
-    """Tells the training rows their epoch: augmentation depends on (seed, epoch, study) alone."""
-
-    def __init__(self, rows: ReportRows) -> None:
-        self.rows = rows
-
-    def on_epoch_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        self.rows.epoch = int(state.epoch or 0)
-
-
-class LengthGroupedSampler(Sampler[int]):
-    """A new order every epoch, in which rows of alike length stand together, so that little is padded.
-
-    The order depends on (seed, epoch) alone: a resumed epoch goes on exactly where it stopped.
-    """
-
-    def __init__(self, lengths: Sequence[int], batch_size: int, *, seed: int) -> None:
-        self.lengths = lengths
-        self.batch_size = batch_size
-        self.seed = seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def __iter__(self) -> Iterator[int]:
-        generator = random.Random(f"{self.seed}-{self.epoch}")
-        order = list(range(len(self.lengths)))
-        generator.shuffle(order)
-        group = self.batch_size * LENGTH_GROUP_BATCHES
-        batches: list[list[int]] = []
-        for start in range(0, len(order), group):
-            members = sorted(order[start : start + group], key=lambda row: (self.lengths[row], row))
-            batches += [members[at : at + self.batch_size] for at in range(0, len(members), self.batch_size)]
-        full = [batch for batch in batches if len(batch) == self.batch_size]
-        rest = [batch for batch in batches if len(batch) < self.batch_size]
-        generator.shuffle(full)
-        for batch in full + rest:
-            yield from batch
-
-
-class ReportSFTTrainer(SFTTrainer):
-    """TRL's SFTTrainer with the sampler above, and checkpoints that really come back.
-
-    save_pretrained writes some families (LLaVA) under older weight names, and the Trainer loads checkpoints
-    by plain name, not strictly: a resumed run would start from the first weights, and the best checkpoint
-    would never be taken, with no error (transformers 5.23).
-    """
+class ReportSFTTrainer(CheckpointLoading, SFTTrainer):
+    """TRL's SFTTrainer with rows of alike length in a batch and checkpoints that come back."""
 
     def __init__(self, *, lengths: Sequence[int], **arguments: Any) -> None:
         self.lengths = lengths
@@ -142,29 +45,6 @@ class ReportSFTTrainer(SFTTrainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         return LengthGroupedSampler(self.lengths, self.args.train_batch_size, seed=self.args.seed)
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        if self._is_plain_model():
-            self._load_weights(resume_from_checkpoint)
-        else:
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
-
-    def _load_best_model(self) -> None:
-        if self._is_plain_model():
-            self._load_weights(str(self.state.best_model_checkpoint))
-        else:
-            super()._load_best_model()
-
-    def _is_plain_model(self) -> bool:
-        """Adapters, FSDP and DeepSpeed have loaders of their own, which keep names as they are."""
-        return not (isinstance(self.model, PeftModel) or self.is_fsdp_enabled or self.is_deepspeed_enabled)
-
-    def _load_weights(self, checkpoint: str) -> None:
-        model: Any = self.model
-        saved = AutoModelForImageTextToText.from_pretrained(
-            checkpoint, dtype=model.dtype, use_safetensors=True
-        )
-        model.load_state_dict(saved.state_dict())
 
 
 class ProgressAndSafety(TrainerCallback):
@@ -269,6 +149,7 @@ def train_sft(
         result = trainer.train(resume_from_checkpoint=str(resumed_from) if resumed_from else None)
     finally:
         progress.progress.stop()
+    last_loss = next(entry["loss"] for entry in reversed(trainer.state.log_history) if "loss" in entry)
     model: Any = trainer.model
     return Policy(model, policy.processor), {
         **parameter_counts(model),
@@ -276,7 +157,7 @@ def train_sft(
         "validation_studies": len(validation),
         "steps": result.global_step,
         "resumed_from_step": int(resumed_from.name.rsplit("-", 1)[1]) if resumed_from else None,
-        "train_loss": round(result.training_loss, 4),
+        "train_loss": round(last_loss, 4),
         "best_validation_loss": trainer.state.best_metric,
         "seconds": round(time.perf_counter() - started, 1),
         "gpu_peak_memory_mib": round(torch.cuda.max_memory_allocated() / 2**20),
@@ -362,25 +243,3 @@ def _tensorboard(folder: Path) -> TrainerCallback:
     from transformers.integrations.integration_utils import TensorBoardCallback
 
     return TensorBoardCallback(SummaryWriter(log_dir=str(folder)))
-
-
-def last_whole_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that was written to its end; half-written ones are deleted.
-
-    The trainer writes trainer_state.json last, so its absence marks a checkpoint that was cut.
-    """
-    whole: list[Path] = []
-    for checkpoint in folder.glob("checkpoint-*"):
-        if _is_json(checkpoint / "trainer_state.json"):
-            whole.append(checkpoint)
-        else:
-            shutil.rmtree(checkpoint)
-    return max(whole, key=lambda path: int(path.name.rsplit("-", 1)[1]), default=None)
-
-
-def _is_json(path: Path) -> bool:
-    try:
-        json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
-        return False
-    return True
