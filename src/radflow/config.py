@@ -194,9 +194,12 @@ class ModelConfig(Section):
         "auto", description="How the language model learns; auto is lora, and full for tiny."
     )
     vision: Literal["auto", "full", "frozen"] = Field(
-        "auto", description="Whether the vision encoder learns; auto is frozen, and full for tiny."
+        "auto",
+        description="Whether the vision encoder learns; auto is frozen, and full for tiny without a warm-up.",
     )
-    connector: Literal["full", "frozen"] = Field("full", description="Whether the connector learns.")
+    connector: Literal["auto", "full", "frozen"] = Field(
+        "auto", description="Whether the connector learns; auto is full, and frozen for tiny after a warm-up."
+    )
     lora: LoraConfig = Field(LoraConfig(), description="Settings of the LoRA adapter.")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="auto takes a GPU if there is one."

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
 from radflow.config import RunConfig
@@ -95,14 +96,26 @@ def test_lora_learns_adapter_and_connector_only(small_run: Path, tmp_path: Path)
     assert not (tuned / "model.safetensors").exists()
     before = load_policy(base, config.model).model
     after = load_policy(tuned, config.model, base=base).model.merge_and_unload()
-    changed = {
-        part_of(name)
-        for (name, old), (_, new) in zip(before.named_parameters(), after.named_parameters(), strict=True)
-        if not torch.equal(old, new)
-    }
-    assert changed == {"language", "connector"}
+    assert _changed_parts(before, after) == {"language", "connector"}
     with pytest.raises(ModelError, match="base model"):
         load_policy(tuned, config.model)
+
+
+def test_a_tiny_model_keeps_the_eyes_of_its_warm_up(small_config: RunConfig, small_run: Path) -> None:
+    before, after = (
+        load_policy(small_run / name, small_config.model).model for name in ("model-base", "model-sft")
+    )
+    assert _changed_parts(before, after) == {"language"}
+
+
+def test_a_tiny_model_without_warm_up_learns_whole() -> None:
+    config = load_config(None, overrides=["model.tiny.warmup_epochs=0"])
+    assert learns(config.model) == {"language": "full", "vision": "full", "connector": "full"}
+
+
+def _changed_parts(before: nn.Module, after: nn.Module) -> set[str]:
+    pairs = zip(before.named_parameters(), after.named_parameters(), strict=True)
+    return {part_of(name) for (name, old), (_, new) in pairs if not torch.equal(old, new)}
 
 
 def test_a_model_that_cannot_learn_is_refused(policy: Policy, small_config: RunConfig) -> None:

@@ -112,6 +112,8 @@ def _architecture(config: TinyConfig, processor: Any) -> LlavaConfig:
         num_hidden_layers=config.language_layers,
         num_attention_heads=HEADS,
         num_key_value_heads=HEADS,
+        # The default of 0.02 is for widths of thousands; here it would leave attention blind for many steps.
+        initializer_range=config.hidden_size**-0.5,
         max_position_embeddings=config.max_positions,
         tie_word_embeddings=True,
         bos_token_id=tokenizer.bos_token_id,

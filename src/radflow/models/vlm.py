@@ -119,11 +119,19 @@ def part_of(parameter_name: str) -> Part:
 
 
 def learns(config: ModelConfig) -> dict[Part, str]:
-    """How each part learns, with auto resolved: lora, full or frozen."""
-    is_tiny = config.name == "tiny"
-    language = ("full" if is_tiny else "lora") if config.language == "auto" else config.language
-    vision = ("full" if is_tiny else "frozen") if config.vision == "auto" else config.vision
-    return {"language": language, "vision": vision, "connector": config.connector}
+    """How each part learns, with auto resolved: lora, full or frozen.
+
+    A tiny model has its vision encoder and connector from the warm-up. Trained on beside a new language model
+    they would forget what they see before it reads them (docs/results.md).
+    """
+    defaults: dict[Part, str] = {"language": "lora", "vision": "frozen", "connector": "full"}
+    if config.name == "tiny":
+        sees = "frozen" if config.tiny.warmup_epochs else "full"
+        defaults = {"language": "full", "vision": sees, "connector": sees}
+    chosen: dict[Part, str] = {
+        "language": config.language, "vision": config.vision, "connector": config.connector
+    }  # fmt: skip
+    return {part: defaults[part] if mode == "auto" else mode for part, mode in chosen.items()}
 
 
 def set_trainable(model: nn.Module, config: ModelConfig) -> LoraConfig | None:
