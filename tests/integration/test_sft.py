@@ -24,7 +24,7 @@ from radflow.run_dir import RunDir
 from radflow.stages.pipeline import run_stages
 from radflow.training.augment import augment_image
 from radflow.training.checkpoints import last_whole_checkpoint
-from radflow.training.report_rows import LengthGroupedSampler, ReportRows
+from radflow.training.report_rows import LengthGroupedSampler, ReportRows, with_others_images
 from radflow.training.sft import train_sft
 from tests.integration.small import SMALL
 
@@ -82,7 +82,7 @@ def test_prompt_holds_one_image_token_per_patch(policy: Policy, batch: dict, sma
 def test_training_beats_the_uniform_guess(small_run: Path, small_config: RunConfig) -> None:
     facts = RunDir(small_run).manifest("sft")["facts"]
     assert facts["best_validation_loss"] < math.log(small_config.model.tiny.vocabulary) - 0.5
-    assert facts["trainable_parameters"] == facts["parameters"]
+    assert 0 < facts["trainable_parameters"] < facts["parameters"]  # the warmed-up eyes are frozen
 
 
 def test_lora_learns_adapter_and_connector_only(small_run: Path, tmp_path: Path) -> None:
@@ -116,6 +116,35 @@ def test_a_tiny_model_without_warm_up_learns_whole() -> None:
 def _changed_parts(before: nn.Module, after: nn.Module) -> set[str]:
     pairs = zip(before.named_parameters(), after.named_parameters(), strict=True)
     return {part_of(name) for (name, old), (_, new) in pairs if not torch.equal(old, new)}
+
+
+def test_others_images_come_from_another_study_with_as_many(studies: list[Study]) -> None:
+    pair = [study.model_copy(update={"images": study.images * 2}) for study in studies[:2]]
+    alone = studies[2].model_copy(update={"images": studies[2].images * 3})
+    mixed = [studies[3], pair[0], alone, studies[4], pair[1], studies[5]]
+    exchanged = with_others_images(mixed)
+    assert [row.report for row in exchanged] == [row.report for row in mixed]
+    for before, after in zip(mixed, exchanged, strict=True):
+        assert len(after.images) == len(before.images)
+        assert (after.images == before.images) == (before is alone)
+    assert sorted(row.images for row in exchanged) == sorted(row.images for row in mixed)
+
+
+def test_the_manifest_says_how_much_the_model_looks(
+    policy: Policy, studies: list[Study], small_config: RunConfig, small_run: Path
+) -> None:
+    """The gap is the loss to others' images minus the loss to the right ones, computed here by hand."""
+    facts = RunDir(small_run).manifest("sft")["facts"]
+    held_out = [study for study in studies if study.split == "validation"]
+    collate = DataCollatorForVisionLanguageModeling(policy.processor, completion_only_loss=True)
+    losses = []
+    for shown in (held_out, with_others_images(held_out)):
+        rows = ReportRows(shown, small_config.model, image_root=small_run, augment=False, seed=0).as_dataset()
+        with torch.no_grad():  # one batch holds them all
+            losses.append(float(policy.model(**collate([rows[row] for row in range(len(shown))])).loss))
+    assert facts["best_validation_loss"] == pytest.approx(losses[0], abs=1e-5)
+    assert facts["image_gap"] == pytest.approx(losses[1] - losses[0], abs=1e-4)
+    assert losses[0] != losses[1]
 
 
 def test_a_model_that_cannot_learn_is_refused(policy: Policy, small_config: RunConfig) -> None:

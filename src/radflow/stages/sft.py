@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +41,18 @@ def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
         seed=config.seed,
     )
     policy.save(run.path("model-sft"))
-    loss = facts["best_validation_loss"]
-    console.print(f"{facts['steps']} steps, train loss {facts['train_loss']}, best validation loss {loss}")
+    console.print(_outcome(facts))
     return facts
+
+
+def _outcome(facts: Mapping[str, Any]) -> str:
+    loss, gap = facts["best_validation_loss"], facts["image_gap"]
+    text = f"{facts['steps']} steps, train loss {facts['train_loss']:.3f}"
+    if loss is None:
+        return text
+    return (
+        f"{text}, best validation loss {loss:.3f}, with other studies' images {loss + gap:.3f} ({gap:+.3f})"
+    )
 
 
 def base_model(config: RunConfig, run: RunDir, train: Sequence[Study]) -> str | Path:

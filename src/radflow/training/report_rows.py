@@ -102,3 +102,16 @@ class LengthGroupedSampler(Sampler[int]):
         generator.shuffle(full)
         for batch in full + rest:
             yield from batch
+
+
+def with_others_images(studies: Sequence[Study]) -> list[Study]:
+    """Each study with the images of the next one that has as many; where no other has, it keeps its own.
+
+    What the loss loses by it is what the model takes from the images.
+    """
+    exchanged = dict(enumerate(studies))
+    for count in {len(study.images) for study in studies}:
+        rows = [row for row, study in enumerate(studies) if len(study.images) == count]
+        for row, other in zip(rows, rows[1:] + rows[:1], strict=True):
+            exchanged[row] = studies[row].model_copy(update={"images": studies[other].images})
+    return list(exchanged.values())

@@ -33,7 +33,7 @@ from radflow.models.vlm import Policy, parameter_counts, pick_device, set_traina
 from radflow.records import Study
 from radflow.terminal import console, progress_bar
 from radflow.training.checkpoints import CheckpointLoading, last_whole_checkpoint
-from radflow.training.report_rows import LengthGroupedSampler, NewEpoch, ReportRows
+from radflow.training.report_rows import LengthGroupedSampler, NewEpoch, ReportRows, with_others_images
 
 
 class ReportSFTTrainer(CheckpointLoading, SFTTrainer):
@@ -45,6 +45,12 @@ class ReportSFTTrainer(CheckpointLoading, SFTTrainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         return LengthGroupedSampler(self.lengths, self.args.train_batch_size, seed=self.args.seed)
+
+    def loss_on(self, rows: ReportRows) -> float:
+        """Mean loss per report token, in nats, of the model as it is now; logs nothing."""
+        loader = self.get_eval_dataloader(rows.as_dataset())
+        output = self.evaluation_loop(loader, "loss", prediction_loss_only=True, metric_key_prefix="rows")
+        return float((output.metrics or {})["rows_loss"])
 
 
 class ProgressAndSafety(TrainerCallback):
@@ -113,6 +119,8 @@ def train_sft(
 
     Returns:
         The policy at its best validation loss (the last step without validation), and facts for the manifest.
+        Among them ``image_gap``: by how much the validation loss rises, in nats per token, when the reports
+        stand beside other studies' images. Near 0, the model writes without looking.
 
     Raises:
         RunError: the loss is no longer a number.
@@ -149,6 +157,10 @@ def train_sft(
         result = trainer.train(resume_from_checkpoint=str(resumed_from) if resumed_from else None)
     finally:
         progress.progress.stop()
+    best_loss = trainer.state.best_metric
+    others = ReportRows(
+        with_others_images(validation), model_config, image_root=image_root, augment=False, seed=seed
+    )
     last_loss = next(entry["loss"] for entry in reversed(trainer.state.log_history) if "loss" in entry)
     model: Any = trainer.model
     return Policy(model, policy.processor), {
@@ -158,7 +170,8 @@ def train_sft(
         "steps": result.global_step,
         "resumed_from_step": int(resumed_from.name.rsplit("-", 1)[1]) if resumed_from else None,
         "train_loss": round(last_loss, 4),
-        "best_validation_loss": trainer.state.best_metric,
+        "best_validation_loss": best_loss,
+        "image_gap": None if best_loss is None else round(trainer.loss_on(others) - best_loss, 4),
         "seconds": round(time.perf_counter() - started, 1),
         "gpu_peak_memory_mib": round(torch.cuda.max_memory_allocated() / 2**20),
     }
