@@ -11,7 +11,7 @@ from peft import PeftModel
 from transformers import AutoModelForImageTextToText, Trainer
 
 
-class CheckpointLoading(Trainer):  # type: ignore[misc]
+class CheckpointLoading(Trainer):
     """A Trainer, to be named left of TRL's, that loads plain models by their current names.
 
     save_pretrained writes some families (LLaVA) under older weight names, and the Trainer loads checkpoints
