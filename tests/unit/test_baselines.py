@@ -54,6 +54,12 @@ def test_reports_that_differ_in_line_breaks_only_are_the_same() -> None:
     assert most_frequent_report(studies) == "IMPRESSION: B."
 
 
+def test_the_constant_baseline_does_not_skip_a_section() -> None:
+    texts = ["IMPRESSION: B."] * 3 + ["FINDINGS: Clear. IMPRESSION: A."]
+    frequent = most_frequent_report([study(str(n), text) for n, text in enumerate(texts)])
+    assert parse_report(frequent).findings == "Clear."
+
+
 def test_training_image_finds_its_own_report(train: list[Study], tmp_path: Path) -> None:
     assert nearest(train, train[2:], tmp_path) == [report(row.study_id) for row in train[2:]]
 
