@@ -9,26 +9,26 @@ from functools import cache
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from radflow.config import DataConfig, PhantomsConfig
 from radflow.data.phantoms.chest import (
     ChestCase,
     ChestPhantom,
+    _streams,
     contact_sheet,
     every_finding,
     make_chest_case,
     make_chest_phantom,
 )
-from radflow.data.phantoms.chest_image import (
-    Anatomy,
-    attenuation,
-    display_window,
-    noise_sigma,
-    sample_anatomy,
-)
+from radflow.data.phantoms.chest_anatomy import Anatomy, sample_anatomy
+from radflow.data.phantoms.chest_bodies import Pose, ViewName, make_grid
+from radflow.data.phantoms.chest_image import attenuation, display_window, noise_sigma
 from radflow.data.phantoms.chest_text import Mention, read_findings, stated, write_findings
 from radflow.data.phantoms.chest_truth import CRITICAL, SEVERITIES, SIDES, WEIGHTS, Dice, Lesion
+from radflow.data.phantoms.chest_tubes import Tube, add_tubes
 from radflow.data.sources import SourceStudy
 from radflow.data.sources.phantoms import read_phantoms
 from radflow.errors import RadflowError
@@ -92,6 +92,37 @@ def test_another_process_draws_the_same_bytes() -> None:
         for _ in range(2)
     }
     assert len(outputs) == 1
+
+
+@given(key=st.lists(st.integers(0, 2**80), min_size=1, max_size=3))
+def test_random_streams_are_those_that_numpy_would_spawn(key: list[int]) -> None:
+    spawned = np.random.SeedSequence(key).spawn(4)
+    for ours, theirs in zip(_streams(4, *key), spawned, strict=True):
+        assert ours.generate_state(4).tolist() == theirs.generate_state(4).tolist()
+
+
+def test_a_tube_seen_end_on_is_a_disc() -> None:
+    grid = make_grid(64, view="lateral", pose=Pose())
+    path = np.zeros((64, 64), dtype=np.float32)
+    add_tubes(path, grid, [Tube((-3.0, 1.0, 2.0), (5.0, 1.0, 2.0), 3.0, 3.0)])
+    distance = np.hypot(grid.u - 2.0, grid.y - 1.0)
+    assert path[distance < 2.5].min() > 2.0
+    assert path[distance > 3.5].max() == 0.0
+
+
+@pytest.mark.parametrize("view", ["frontal", "lateral"])
+def test_a_window_holds_every_pixel_of_its_circles(view: ViewName) -> None:
+    grid = make_grid(48, view=view, pose=Pose(0.6, -0.4, 0.05, 0.9))
+    rows, columns = grid.window([(4.0, -3.0, 2.0), (-1.0, 6.0, 0.5)])
+    inside = (np.hypot(grid.u - 4, grid.y + 3) < 2) | (np.hypot(grid.u + 1, grid.y - 6) < 0.5)
+    part = grid.part(rows, columns)
+    assert inside.any()
+    assert inside[rows, columns].sum() == inside.sum()
+    assert inside[rows, columns].size < 0.25 * inside.size
+    assert part.window([(4.0, -3.0, 2.0), (-1.0, 6.0, 0.5)]) == (
+        slice(0, rows.stop - rows.start),
+        slice(0, columns.stop - columns.start),
+    )
 
 
 @pytest.mark.parametrize("size", [32, 128])

@@ -9,38 +9,32 @@ with and without one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from radflow.data.phantoms.chest_anatomy import Anatomy
 from radflow.data.phantoms.chest_bodies import (
     Array,
-    Chord,
     Ellipsoid,
     Grid,
-    LungShape,
-    Pose,
-    Tube,
     ViewName,
-    add_tubes,
     clip,
-    common,
+    corners,
     make_grid,
-    strip_average,
-    tubes_along,
+    positive,
 )
 from radflow.data.phantoms.chest_lesions import (
-    MU_LUNG,
     MU_SOFT,
     Changes,
     add_bone_and_devices,
-    add_lung_lesions,
     changes_of,
-    gas_and_lung,
     ribs_of,
 )
-from radflow.data.phantoms.chest_truth import Dice, Lesion
+from radflow.data.phantoms.chest_lungs import replace_by_lung
+from radflow.data.phantoms.chest_truth import Lesion
+from radflow.data.phantoms.chest_tubes import add_tubes, strip_average, tubes_along
 
 MU_BONE = 0.27
 """What bone attenuates more than soft tissue, 1/cm."""
@@ -51,69 +45,6 @@ LATERAL_GAIN = 1.4
 FOCAL_BLUR_CM = 0.22
 READOUT_NOISE = 0.012
 """Standard deviation of -log I from the detector alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Anatomy:
-    """A patient and an exposure, both free of findings.
-
-    Attributes:
-        pose, lateral_pose: how the patient stands in each view.
-        width, depth: body size factors around 1.
-        is_woman: breast shadows or not.
-        heart_size, heart_x: factor around 1; shift towards the patient's left, cm.
-        inspiration: how far the diaphragm lies below its mean place, cm.
-        markings: how strongly lung vessels show, around 1.
-        bone: bone density factor.
-        gas: width of the stomach's gas bubble, cm; 0 for none.
-        brightness, contrast: display variation.
-        photons: per cm2 at the unattenuated detector.
-        jitter: uniforms that turn each vessel a little.
-    """
-
-    pose: Pose
-    lateral_pose: Pose
-    width: float
-    depth: float
-    is_woman: bool
-    heart_size: float
-    heart_x: float
-    inspiration: float
-    markings: float
-    bone: float
-    gas: float
-    brightness: float
-    contrast: float
-    photons: float
-    jitter: tuple[float, ...]
-
-
-def sample_anatomy(dice: Dice) -> Anatomy:
-    def pose() -> Pose:
-        return Pose(
-            dice.uniform(-1.0, 1.0),
-            dice.uniform(-0.7, 0.5),
-            dice.uniform(-0.06, 0.06),
-            dice.uniform(0.86, 0.98),
-        )
-
-    return Anatomy(
-        pose=pose(),
-        lateral_pose=pose(),
-        width=dice.uniform(0.93, 1.06),
-        depth=dice.uniform(0.88, 1.12),
-        is_woman=dice.chance(0.5),
-        heart_size=dice.uniform(0.93, 1.04),
-        heart_x=dice.uniform(-0.35, 0.35),
-        inspiration=dice.uniform(-0.8, 0.8),
-        markings=dice.uniform(0.9, 1.35),
-        bone=dice.uniform(0.8, 1.2),
-        gas=dice.uniform(0.8, 2.4) if dice.chance(0.7) else 0.0,
-        brightness=dice.uniform(-0.12, 0.12),
-        contrast=dice.uniform(0.93, 1.08),
-        photons=dice.uniform(4e4, 1.2e5),
-        jitter=tuple(dice.uniform() for _ in range(14)),
-    )
 
 
 def render(
@@ -131,15 +62,7 @@ def attenuation(anatomy: Anatomy, lesions: Sequence[Lesion], *, image_size: int,
     grid = make_grid(image_size, view=view, pose=pose)
     changes = changes_of(lesions)
     total = _soft_tissue(grid, anatomy)
-    heart = _heart(anatomy, changes).chord(grid)
-    vessels = np.zeros_like(total)
-    for sign in (-1, 1):  # each on the part of the image where that side can be
-        corners = [(0.0, -13.2), (sign * 13.6, -13.2), (sign * 13.6, 19.0), (0.0, 19.0)]
-        window = (slice(0, image_size),) * 2 if view == "lateral" else grid.window(corners, 0.5)
-        behind = Chord(heart.low[window], heart.high[window])
-        side = grid.part(*window)
-        _subtract_lung(total[window], side, anatomy, changes, lesions, behind, vessels[window], sign=sign)
-    total += np.float32(MU_SOFT - MU_LUNG) * vessels
+    replace_by_lung(total, grid, anatomy, changes, lesions)
     _add_airways(total, grid, changes)
     _add_skeleton(total, grid, anatomy, changes)
     add_bone_and_devices(total, grid, lesions, width=anatomy.width, bone=MU_BONE * anatomy.bone)
@@ -160,11 +83,12 @@ def expose(
     signal = _blur(signal, variance=(FOCAL_BLUR_CM / pixel) ** 2)
     if rng is not None:
         noise = rng.standard_normal(signal.shape, dtype=np.float32)
-        signal = signal + noise_sigma(signal, anatomy, pixel_cm2=pixel * pixel) * noise
+        noise *= noise_sigma(signal, anatomy, pixel_cm2=pixel * pixel)
+        signal += noise
     low, high = display_window(anatomy, view=view)
-    grey = (signal - np.float32(low)) * np.float32(255 / (high - low))
-    shown: NDArray[np.uint8] = clip(grey, 0, 255).astype(np.uint8)
-    return shown
+    signal -= low
+    signal *= 255 / (high - low)
+    return clip(signal, 0, 255).astype(np.uint8)
 
 
 def display_window(anatomy: Anatomy, *, view: ViewName) -> tuple[float, float]:
@@ -177,85 +101,40 @@ def display_window(anatomy: Anatomy, *, view: ViewName) -> tuple[float, float]:
 def _blur(signal: Array, *, variance: float) -> Array:
     """Blur by repeated three-tap kernels that add up to ``variance`` (pixels squared)."""
     passes = max(1, round(variance / 0.4 + 0.49))
-    w = np.float32(variance / passes / 2)
-    for _ in range(passes):
-        padded = np.pad(signal, 1, mode="edge")
-        rows = padded[1:-1] + w * (padded[:-2] - 2 * padded[1:-1] + padded[2:])
-        signal = rows[:, 1:-1] + w * (rows[:, :-2] - 2 * rows[:, 1:-1] + rows[:, 2:])
+    weight = np.float32(variance / passes / 2)
+    signal = signal.copy()
+    for _ in range(passes):  # as diffusion, with nothing flowing over the edges
+        for image in (signal, signal.T):
+            flow = weight * (image[1:] - image[:-1])
+            image[:-1] += flow
+            image[1:] -= flow
     return signal
 
 
 def _soft_tissue(grid: Grid, anatomy: Anatomy) -> Array:
     """Trunk (neck, sloping shoulders, chest), breasts and the stomach's gas bubble."""
-    slope = clip((grid.y + np.float32(17.2)) / np.float32(4.6), 0, 1)
-    slope = slope * slope * (3 - 2 * slope)
-    a = np.float32(anatomy.width) * (4.8 + np.float32(11.4) * slope)
-    c = np.float32(anatomy.depth) * (5.5 + np.float32(5.0) * slope)
+    slope = clip((grid.y + 17.2) * (1 / 4.6), 0, 1)
+    slope *= slope * (3 - 2 * slope)
+    a = 4.8 * anatomy.width + (11.4 * anatomy.width) * slope
+    c = 5.5 * anatomy.depth + (5.0 * anatomy.depth) * slope
     along, across = (a, c) if grid.is_lateral else (c, a)
-    u = grid.u / across
-    path = 2 * along * np.sqrt(np.maximum(1 - u * u * np.abs(u), np.float32(0)))
+    u = np.abs(grid.u / across)
+    total = np.sqrt(positive(1 - u * u * u))
+    total *= (2 * MU_SOFT) * along
     if anatomy.is_woman:
-        mirrored = grid if grid.is_lateral else replace(grid, u=np.abs(grid.u))
-        breast = Ellipsoid((7.6 * anatomy.width, 6.8, 8.5 * anatomy.depth), (5.2, 4.6, 3.2))
-        path += np.float32(0.5) * breast.chord(mirrored).length
+        breast = (7.6 * anatomy.width, 6.8, 8.5 * anatomy.depth)
+        middles = (breast[2],) if grid.is_lateral else (-breast[0], breast[0])
+        rows, columns = grid.window([(u, 6.8, 5.2) for u in middles])
+        part = grid.part(rows, columns)
+        if not grid.is_lateral:  # both at once, over the distance from the midline; y is positive here
+            part = replace(part, places=np.abs(part.places))
+        total[rows, columns] += (0.5 * MU_SOFT) * Ellipsoid(breast, (5.2, 4.6, 3.2)).chord(part).length
     if anatomy.gas:
-        bubble = Ellipsoid(
-            (6.3, 11.3 + anatomy.inspiration, 2.0), (anatomy.gas * 1.3, anatomy.gas * 0.7, 2.0)
-        )
-        path -= np.float32(0.8) * bubble.chord(grid).length
-    return np.asarray(np.float32(MU_SOFT) * path, dtype=np.float32)
-
-
-def _heart(anatomy: Anatomy, changes: Changes) -> Ellipsoid:
-    size = anatomy.heart_size * changes.heart
-    x = 1.5 + anatomy.heart_x + 2.2 * (size - 1) + changes.shift
-    return Ellipsoid((x, 4.3, 2.5), (5.9 * size, 4.7 * size**0.7, 4.6 * size**0.5), 0.55)
-
-
-def _subtract_lung(
-    total: Array,
-    grid: Grid,
-    anatomy: Anatomy,
-    changes: Changes,
-    lesions: Sequence[Lesion],
-    heart: Chord,
-    vessels: Array,
-    *,
-    sign: int,
-) -> None:
-    """Replace soft tissue by lung on one side, in place: lung cavity without diaphragm dome and heart."""
-    shift = changes.shift * sign
-    shape = LungShape(sign, -12.9, 12.6 * anatomy.width, max(1.0, 2.3 + shift), 8.9 * anatomy.depth)
-    cavity = shape.chord(grid)
-    top = 7.4 + anatomy.inspiration + (0.7 if sign > 0 else 0.0) + changes.dome.get(sign, 0.0)
-    dome = Ellipsoid((sign * 6.3, top + 9.5, -0.5), (7.6 * anatomy.width, 9.5, 10.2 * anatomy.depth)).chord(
-        grid
-    )
-    below, beside = common(cavity, dome), common(cavity, heart)
-    air = cavity.length - below.length - beside.length + common(below, heart).length
-    air = np.maximum(air, np.float32(0))
-    lung, collapsed = gas_and_lung(grid, shape, air, lesions, sign=sign)
-    total -= np.float32(MU_SOFT) * air
-    total += (MU_LUNG * collapsed) * lung
-    paths = np.zeros_like(total)
-    _add_vessels(paths, grid, anatomy, changes, sign=sign)
-    paths *= np.minimum(lung * np.float32(0.25), 1)
-    np.maximum(vessels, paths, out=vessels)
-    add_lung_lesions(total, grid, lung, air, lesions, sign=sign)
-
-
-def _add_vessels(canvas: Array, grid: Grid, anatomy: Anatomy, changes: Changes, *, sign: int) -> None:
-    """Hilum and a fan of tapering vessels; wider where the lungs are congested."""
-    strength = anatomy.markings * changes.congestion
-    hilum = (sign * 3.4 + changes.shift, -0.6 - 0.4 * sign, -1.0)
-    fan = ((5.0, -9.0, -3), (9.5, -6.0, 2), (11.0, -1.0, -4), (10.5, 3.5, 3), (8.0, 6.0, -5), (4.6, 6.5, -2))
-    low = (hilum[0] + sign * 0.4, hilum[1] + 4.5, hilum[2])
-    vessels = [Tube(hilum, low, 1.15 * strength, 0.6 * strength)]
-    for index, (x, y, z) in enumerate(fan):
-        wobble = anatomy.jitter[index + (8 if sign > 0 else 0)] - 0.5
-        end = (sign * (x + wobble), y + 3 * wobble, float(z))
-        vessels.append(Tube(hilum, end, 0.85 * strength, 0.2 * strength))
-    add_tubes(canvas, grid, vessels)
+        bubble, radius = (6.3, 11.3 + anatomy.inspiration, 2.0), anatomy.gas * 1.3
+        window = grid.window([(*grid.project(bubble), max(radius, 2.0))])
+        gas = Ellipsoid(bubble, (radius, anatomy.gas * 0.7, 2.0))
+        total[window] -= (0.8 * MU_SOFT) * gas.chord(grid.part(*window)).length
+    return total
 
 
 def _add_airways(total: Array, grid: Grid, changes: Changes) -> None:
@@ -264,34 +143,32 @@ def _add_airways(total: Array, grid: Grid, changes: Changes) -> None:
     airways = tubes_along(((0.0, -19.0, 1.0), (x, -4.0, -1.5)), 0.95)
     for end in ((-3.2 + x, -0.8, -1.5), (3.8 + x, -1.2, -1.5)):
         airways += tubes_along(((x, -4.2, -1.5), end), 0.62)
-    path = np.zeros_like(total)
-    add_tubes(path, grid, airways)
-    total -= np.float32(MU_SOFT) * path
+    add_tubes(total, grid, airways, weight=-MU_SOFT)
 
 
 def _add_skeleton(total: Array, grid: Grid, anatomy: Anatomy, changes: Changes) -> None:
     """Spine with discs, sternum (only in the lateral view: else the spine hides it), ribs, clavicles."""
-    mu = np.float32(MU_BONE * anatomy.bone)
+    mu = MU_BONE * anatomy.bone
     back = -6.3 * anatomy.depth
-    spine = strip_average(grid.u - np.float32(back if grid.is_lateral else 0.0), 1.75, grid.pixel)
-    level = grid.y * np.float32(1 / 2.5)
+    middle = back if grid.is_lateral else 0.0
+    window = grid.window(corners((middle - 2.5, middle + 2.5), (-25.0, 25.0)))
+    part = grid.part(*window)
+    level = part.y * (1 / 2.5)
     level -= np.rint(level)
-    discs = np.float32(0.28) + np.float32(1.2) * level * level  # paler where the discs are
-    total += mu * spine * discs
+    discs = 0.28 + 1.2 * level * level  # paler where the discs are
+    total[window] += mu * strip_average(part.u - middle, 1.75, grid.pixel) * discs
     if grid.is_lateral:
         front = strip_average(grid.u - np.float32(9.4 * anatomy.depth), 0.5, grid.pixel)
         total += mu * front * (np.abs(grid.y + 2) < 8)
     total += mu * ribs_of(grid, changes, width=anatomy.width)
     if not grid.is_lateral:
-        total += mu * _clavicles(grid)
+        rows = grid.window(corners((-15.0, 15.0), (-14.6, -9.6)))[0]
+        total[rows] += mu * _clavicles(grid.u[rows], grid.y[rows], grid.pixel)
 
 
-def _clavicles(grid: Grid) -> Array:
+def _clavicles(u: Array, y: Array, pixel: float) -> Array:
     """Both clavicles at once, as one line over the distance from the midline; frontal view."""
-    path = np.zeros_like(grid.u)
-    rows = grid.window([(-15.0, -14.6), (15.0, -14.6), (-15.0, -9.6), (15.0, -9.6)], 0.0)[0]
-    x = np.abs(grid.u[rows])
-    distance = np.float32(0.965) * np.abs(grid.y[rows] + np.float32(10.2) + np.float32(0.27) * x)
-    ends = clip(x - np.float32(1.3), 0, 1) * clip(np.float32(14.5) - x, 0, 1)
-    path[rows] = strip_average(distance, 0.62, grid.pixel) * ends
-    return path
+    x: Array = np.abs(u)
+    distance = np.float32(0.965) * (y + 10.2 + 0.27 * x)
+    ends = clip(np.minimum(x - 1.3, 14.5 - x), 0, 1)
+    return strip_average(distance, 0.62, pixel) * ends

@@ -6,7 +6,7 @@ only: taking one away leaves the rest of the image as it was (apart from what th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,13 +17,10 @@ from radflow.data.phantoms.chest_bodies import (
     Grid,
     LungShape,
     Point,
-    Tube,
-    add_tubes,
     clip,
-    strip_average,
-    tubes_along,
 )
 from radflow.data.phantoms.chest_truth import Lesion
+from radflow.data.phantoms.chest_tubes import Tube, add_tubes, strip_average, tubes_along
 
 MU_SOFT, MU_LUNG = 0.20, 0.055
 """Linear attenuation, 1/cm, of soft tissue (and fluid) and of aerated lung near 70 keV."""
@@ -98,24 +95,25 @@ def _between(limits: tuple[float, float], share: float) -> float:
     return limits[0] + (limits[1] - limits[0]) * share
 
 
-def _on_side(lesions: Sequence[Lesion], sign: int) -> Iterator[Lesion]:
-    return (lesion for lesion in lesions if sign in signs(lesion))
+def gas_and_lung(grid: Grid, shape: LungShape, air: Array, lesions: Sequence[Lesion]) -> tuple[Array, float]:
+    """Path through lung tissue on one side (the rest of ``air`` is pleural gas) and its density factor.
 
-
-def gas_and_lung(
-    grid: Grid, shape: LungShape, air: Array, lesions: Sequence[Lesion], *, sign: int
-) -> tuple[Array, float]:
-    """Path through lung tissue on one side (the rest of ``air`` is pleural gas) and its density factor."""
-    for lesion in _on_side(lesions, sign):
+    ``shape`` is that side's cavity, ``lesions`` are those on that side.
+    """
+    for lesion in lesions:
         if lesion.finding.observation != "pneumothorax":
             continue
         severity = str(lesion.finding.severity)
         gap = _between(RETRACTION[severity], lesion.jitter[0])
         if severity in ("large", "tension"):
-            ball = Ellipsoid((sign * (shape.inner + 12.2 - gap) / 2, 0.8, -0.5), ((12.2 - gap) / 2, 7.5, 6.5))
+            ball = Ellipsoid(
+                (float(shape.sign * (shape.inner + 12.2 - gap)) / 2, 0.8, -0.5), ((12.2 - gap) / 2, 7.5, 6.5)
+            )
             inside, skin = ball.chord(grid).length, 0.6
         else:
-            lung = LungShape(sign, shape.apex + 1.5 * gap, shape.width - gap, shape.inner, shape.depth - 0.3)
+            lung = LungShape(
+                shape.sign, shape.apex + 1.5 * gap, shape.width - gap, shape.inner, shape.depth - 0.3
+            )
             inside, skin = lung.chord(grid).length, 0.35
         density = {"small": 1.1, "moderate": 1.35, "large": 1.9, "tension": 2.1}[severity]
         lung_path = np.minimum(air, inside)
@@ -128,7 +126,7 @@ def add_lung_lesions(
     total: Array, grid: Grid, lung: Array, air: Array, lesions: Sequence[Lesion], *, sign: int
 ) -> None:
     """Add opacities and fluid of one side in place; none of them replaces more lung than a ray crosses."""
-    for lesion in _on_side(lesions, sign):
+    for lesion in lesions:
         finding = lesion.finding
         match finding.observation:
             case "consolidation":
@@ -139,7 +137,7 @@ def add_lung_lesions(
                 total += _nodule(grid, lesion, sign) * np.minimum(lung, 1)
             case "atelectasis":
                 total += MU_OPACITY * np.minimum(_plate(grid, lesion, sign), lung)
-    for lesion in _on_side(lesions, sign):  # fluid last: it drowns what lies below its surface
+    for lesion in lesions:  # fluid last: it drowns what lies below its surface
         if lesion.finding.observation == "pleural_effusion":
             total += MU_OPACITY * air * _drowned(grid, lesion)
 
@@ -211,19 +209,20 @@ def ribs_of(grid: Grid, changes: Changes, *, width: float) -> Array:
         path = _rib_family(grid, np.float32(0.42) * back, first=-11.0, count=9)[0]
         return path * np.float32(1.5) * (np.abs(grid.u) < 9.5)
     x: Array = np.abs(grid.u)
-    wall = clip(2 * (np.float32(13.4 * width) - x), 0, 1) * clip(2 * (x - np.float32(1.6)), 0, 1)
-    curve = np.float32(0.035) * (x - 3) * (x - 3)
-    path, index = _rib_family(grid, curve, first=-12.4, count=10)
+    twice = 2 * x
+    wall = clip(np.minimum(26.8 * width - twice, twice - 3.2), 0, 1)
+    path, index = _rib_family(grid, 0.035 * (x - 3) * (x - 3), first=-12.4, count=10)
     for sign, rib, at, step in changes.broken:
         beyond = (grid.u * sign - np.float32(at)) / np.float32(grid.pixel)
         lost = clip(beyond + np.float32(0.5), 0, 1)
         if not step:  # a gap only: the far fragment stays in line
             lost = lost - clip(beyond - np.float32(1.1 / grid.pixel) + np.float32(0.5), 0, 1)
         path = path * (1 - lost * (index == rib))
-    path = path * wall
-    front, _ = _rib_family(grid, np.float32(-0.33) * x, first=-3.2, count=6)
-    path += np.float32(0.55) * front * clip((x - 5) * 2, 0, 1) * wall
-    return np.asarray(path, dtype=np.float32)
+    front, _ = _rib_family(grid, -0.33 * x, first=-3.2, count=6)
+    front *= clip(1.1 * x - 5.5, 0, 0.55)
+    path += front
+    path *= wall
+    return path
 
 
 RIB_SPACING_CM, RIB_RADIUS_CM = 2.35, 0.52
@@ -231,11 +230,13 @@ RIB_SPACING_CM, RIB_RADIUS_CM = 2.35, 0.52
 
 def _rib_family(grid: Grid, curve: Array, *, first: float, count: int) -> tuple[Array, Array]:
     """Path through ``count`` ribs along ``curve`` below ``first``, and the number of the nearest rib."""
-    down = (grid.y - curve - np.float32(first)) * np.float32(1 / RIB_SPACING_CM)
-    index = np.rint(down)
-    distance = np.abs(down - index) * np.float32(RIB_SPACING_CM)
-    inside = (index >= 0) & (index < count)
-    return strip_average(distance, RIB_RADIUS_CM, grid.pixel) * inside, index
+    down = grid.y - curve
+    down -= first
+    down *= 1 / RIB_SPACING_CM
+    index = clip(np.rint(down), 0, count - 1)
+    down -= index
+    down *= RIB_SPACING_CM
+    return strip_average(down, RIB_RADIUS_CM, grid.pixel), index
 
 
 def add_bone_and_devices(
@@ -250,9 +251,8 @@ def add_bone_and_devices(
         if step:
             far = 13.0 * width
             end = (sign * far, y + step + 0.035 * ((far - 3) ** 2 - (at - 3) ** 2), -3.0)
-            piece = np.zeros_like(total)
-            add_tubes(piece, grid, tubes_along(((sign * (at - 0.7), y + step, -5.0), end), RIB_RADIUS_CM))
-            total += np.float32(2.2 * bone) * piece
+            piece = tubes_along(((sign * (at - 0.7), y + step, -5.0), end), RIB_RADIUS_CM)
+            add_tubes(total, grid, piece, weight=2.2 * bone)
     for lesion in lesions:
         _add_device(total, grid, lesion, shift=changes.shift)
 
@@ -260,7 +260,6 @@ def add_bone_and_devices(
 def _add_device(total: Array, grid: Grid, lesion: Lesion, *, shift: float) -> None:
     jitter, location = lesion.jitter, lesion.finding.location
     sign = next(iter(signs(lesion)), 0)
-    canvas = np.zeros_like(total)
     match lesion.finding.observation:
         case "endotracheal_tube":
             tip: Point = (shift * 0.8, -8.4 + 1.2 * jitter[0], -1.0)
@@ -269,16 +268,14 @@ def _add_device(total: Array, grid: Grid, lesion: Lesion, *, shift: float) -> No
             points: tuple[Point, ...] = ((0.0, -19.0, 1.0), tip)
             if location == "right_main_bronchus":
                 points = ((0.0, -19.0, 1.0), (shift * 0.8, -4.6, -1.5), (-2.9 + shift, -1.5, -1.5))
-            add_tubes(canvas, grid, tubes_along(points, 0.42))
-            total += np.float32(MU_TUBE) * canvas
+            add_tubes(total, grid, tubes_along(points, 0.42), weight=MU_TUBE)
         case "central_line":
             tip = (-2.0, 4.4 + jitter[0] if location == "right_atrium" else -3.4 + 1.4 * jitter[0], 2.0)
             path = ((sign * 11.5, -11.6, 5.0), (sign * 4.0, -10.6, 4.5), (-1.9, -7.6, 3.0), tip)
-            add_tubes(canvas, grid, tubes_along(path, 0.22))
-            total += np.float32(MU_METAL) * canvas
+            add_tubes(total, grid, tubes_along(path, 0.22), weight=MU_METAL)
         case "pacemaker":
             box = Ellipsoid((sign * 9.6, -8.6 + jitter[0], 10.0), (2.4, 1.9, 0.5), sign * 0.3)
             total += np.float32(MU_METAL) * box.chord(grid).length
             lead = ((sign * 8.5, -9.4, 9.0), (sign * 3.5, -11.0, 5.0), (-1.9, -6.5, 3.0), (-1.7, 2.0, 3.0))
-            add_tubes(canvas, grid, tubes_along((*lead, (3.0 + 2 * jitter[1], 7.2, 5.0)), 0.17))
-            total += np.float32(MU_METAL) * canvas
+            tip = (3.0 + 2 * jitter[1], 7.2, 5.0)
+            add_tubes(total, grid, tubes_along((*lead, tip), 0.17), weight=MU_METAL)
