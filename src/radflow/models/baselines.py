@@ -20,8 +20,8 @@ BATCH = 256
 def most_frequent_report(train: Sequence[Study]) -> str:
     """The training report that occurs most often word for word; of several the one that sorts first.
 
-    Where reports with Findings and Impression exist, it is one of those: a shorter one repeats more easily, and
-    a constant that skips a section would be too easy to beat.
+    Where reports with Findings and Impression exist, it is one of those: a shorter one repeats more easily,
+    and a constant that skips a section would be too easy to beat.
     """
     whole = [study for study in train if study.report.findings and study.report.impression]
     counts = Counter(target_text(study.report) for study in whole or train)
