@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from radflow import __version__
 from radflow.config_file import load_config, show_config
-from radflow.errors import RadflowError
+from radflow.errors import ConfigError, RadflowError
 from radflow.terminal import console, print_result
 
 app = typer.Typer(
@@ -143,6 +143,48 @@ def sections(
         f"{counts.reports} reports: {counts.with_findings} with findings, {counts.with_impression} with "
         f"impression, {counts.with_both} with both -> {out}"
     )
+
+
+@app.command()
+def label(
+    reports: Annotated[Path, typer.Argument(help="CSV, JSONL, Parquet, or a folder of .txt files.")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="labels.csv (a table) or labels.jsonl (all mentions).")
+    ] = None,
+    ontology: Annotated[
+        str, typer.Option(help="chest-xray, carotid-ultrasound, or your own .yaml file.")
+    ] = "chest-xray",
+    extras: Annotated[
+        bool, typer.Option("--all", help="Add the observations beyond the table's columns.")
+    ] = False,
+    explain: Annotated[
+        str | None, typer.Option(help="Print this report with its mentions marked, and why; needs no -o.")
+    ] = None,
+    id_column: Annotated[str, typer.Option(help="Column with the report's id.")] = "id",
+    report_column: Annotated[str, typer.Option(help="Column with the report's text.")] = "report",
+) -> None:
+    """Label reports by rules: CheXpert's 14 columns (1, 0, -1, blank), or every mention with what decided it.
+
+    Example: radflow label reports.csv -o labels.csv --report-column text
+    """
+    from radflow.clinical.label_file import explain_report, label_file
+    from radflow.clinical.labeler import RuleLabeler
+
+    if out is None and explain is None:
+        raise ConfigError(
+            "nothing to do without an output",
+            next_step="Give -o labels.csv, -o labels.jsonl or --explain ID.",
+        )
+    labeler = RuleLabeler(ontology)
+    if explain is not None:
+        print_result(
+            explain_report(reports, explain, labeler, id_column=id_column, report_column=report_column)
+        )
+    if out is not None:
+        count = label_file(
+            reports, out, labeler, id_column=id_column, report_column=report_column, extras=extras
+        )
+        console.print(f"{count} reports labelled -> {out}")
 
 
 def main() -> None:

@@ -61,6 +61,37 @@ class Finding(Record):
     is_critical: bool = False
 
 
+Assertion = Literal["present", "absent", "uncertain"]
+Side = Literal["left", "right", "bilateral"]
+Change = Literal["new", "unchanged", "resolved", "worse", "improved"]
+
+
+class Mention(Record):
+    """One place where a report speaks of an observation, and what it says about it.
+
+    Attributes:
+        observation: its name in the ontology.
+        assertion: whether the report says that it is there, that it isn't, or leaves it open.
+        side, location, severity, change: as the sentence says them, ``None`` where it doesn't. A side is the
+            patient's; location and severity are the ontology's words.
+        section: canonical name of the section; ``None`` in a text without headers.
+        start, end: character span in the report's text; ``text[start:end]`` is the phrase.
+        cue: the words that decided the assertion ("no", "may represent", "within normal limits"); ``None``
+            where nothing spoke against presence.
+    """
+
+    observation: str
+    assertion: Assertion
+    side: Side | None = None
+    location: str | None = None
+    severity: str | None = None
+    change: Change | None = None
+    section: str | None = None
+    start: int
+    end: int
+    cue: str | None = None
+
+
 class Study(Record):
     """One examination: prepared images, prompt parts and the reference report.
 

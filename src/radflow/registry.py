@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any
 
 from radflow.errors import ConfigError
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint that names the nearest known name, with a space after it; empty when none is near."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"Did you mean {near[0]}? " if near else ""
 
 
 def resolve(kind: str, registry: Mapping[str, str], name: str) -> Any:
@@ -20,10 +26,9 @@ def resolve(kind: str, registry: Mapping[str, str], name: str) -> Any:
         ConfigError: unknown name; lists the known ones and the nearest.
     """
     if name not in registry:
-        near = difflib.get_close_matches(name, registry, n=1)
-        hint = f"Did you mean {near[0]}? " if near else ""
         raise ConfigError(
-            f"unknown {kind} {name!r}", next_step=f"{hint}Known: {', '.join(sorted(registry))}."
+            f"unknown {kind} {name!r}",
+            next_step=f"{nearest(name, registry)}Known: {', '.join(sorted(registry))}.",
         )
     module, _, attribute = registry[name].partition(":")
     return getattr(import_module(module), attribute)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -132,18 +133,29 @@ def split_file(
 
     It holds report text, so that nobody but its owner may read it.
     """
+    reports = read_reports(source, id_column=id_column, report_column=report_column)
+    with whole_file(out, source=source) as write:
+        return _write_sections(reports, write, fallback)
+
+
+@contextmanager
+def whole_file(out: Path, *, source: Path) -> Iterator[Callable[[bytes], int]]:
+    """Write ``out`` piece by piece; it appears complete or not at all, and only its owner may read it.
+
+    Raises:
+        DataError: ``out`` is the file that it is made from, or can't be written.
+    """
     if out.exists() and source.exists() and out.samefile(source):
         raise DataError(
             "the output would replace its own input", where=str(out), next_step="Name another output file."
         )
-    reports = read_reports(source, id_column=id_column, report_column=report_column)
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         partial.unlink(missing_ok=True)  # of a killed process that had the same number
         try:
             with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                counts = _write_sections(reports, file.write, fallback)
+                yield file.write
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(out)
@@ -155,7 +167,6 @@ def split_file(
             where=str(out),
             next_step="Free space, correct permissions, or name another output file.",
         ) from error
-    return counts
 
 
 def _write_sections(
@@ -174,7 +185,7 @@ def _write_sections(
             "impression_found_by": report.impression_found_by,
             "other": report.other,
         }
-        write(_json_line(row))
+        write(json_line(row))
         has_findings, has_impression = report.findings is not None, report.impression is not None
         total += 1
         with_findings += has_findings
@@ -183,7 +194,8 @@ def _write_sections(
     return SectionCounts(total, with_findings, with_impression, with_both)
 
 
-def _json_line(row: dict[str, Any]) -> bytes:
+def json_line(row: dict[str, Any]) -> bytes:
+    """One row as a line of JSON."""
     try:
         return (json.dumps(row, ensure_ascii=False) + "\n").encode()
     except UnicodeEncodeError:  # a lone surrogate has no UTF-8 form, but a JSON escape

@@ -1,0 +1,133 @@
+"""The rule expert model: a report's text -> its mentions, with an ontology and no learned weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from radflow.clinical.findings import NO_CONTEXT, Context, Finding, SentenceFindings
+from radflow.clinical.ontology import Ontology
+from radflow.clinical.ontology_file import load_ontology
+from radflow.clinical.tokens import sentences
+from radflow.data.section_headers import COMBINED
+from radflow.data.sections import PREAMBLE, UNLABELLED, Segment, segments
+from radflow.records import Mention, Report, Side
+
+REMEMBERED_SENTENCES = 20_000
+MAX_REMEMBERED_LENGTH = 300
+"""Reports repeat their sentences: what one says is remembered, up to this many of at most this length."""
+
+_READ = {
+    "findings": "findings",
+    "impression": "impression",
+    COMBINED: "findings",
+    "addendum": "addendum",
+    "wet_read": "wet_read",
+    "preliminary": "preliminary",
+}
+"""Sections that say what the image shows, and the name that their mentions carry."""
+_WITHOUT_HEADERS = frozenset((PREAMBLE, UNLABELLED, "report", "examination", "comment", "summary"))
+"""Read only where no section says by its header what the image shows."""
+
+
+class Located(NamedTuple):
+    """A finding at its place in a report: ``offset`` is where its sentence begins in the text."""
+
+    finding: Finding
+    offset: int
+    section: str | None
+
+
+class RuleLabeler:
+    """Labels reports with one ontology. What it says of a report depends on that report alone.
+
+    Args:
+        ontology: a shipped one by name, the path of your own .yaml, or one that is loaded.
+    """
+
+    def __init__(self, ontology: str | Ontology = "chest-xray") -> None:
+        self.ontology = load_ontology(ontology) if isinstance(ontology, str) else ontology
+        self._sentence = SentenceFindings(self.ontology)
+        self._remembered: dict[tuple[str, Context], tuple[Finding, ...]] = {}
+
+    def label(self, report: Report | str | None) -> list[Mention]:
+        """All mentions of a report in order of position; never raises on any text."""
+        text = report.text if isinstance(report, Report) else report or ""
+        return [_mention(*located) for located in self.locate(text)]
+
+    def locate(self, text: str) -> Iterator[Located]:
+        """Like `label`, without building records: what tables of labels are made from."""
+        located = self._locate(text)
+        return _of_best_rank(list(located)) if self.ontology.measures else located
+
+    def _locate(self, text: str) -> Iterator[Located]:
+        follows_headings = self.ontology.side_from_headings
+        for start, end, section in _bodies(text):
+            body = text[start:end]
+            context = NO_CONTEXT
+            for first, last in sentences(body):
+                sentence = body[first:last]
+                if follows_headings and sentence.endswith(":"):
+                    context = self._sentence.context(sentence)
+                for finding in self._findings(sentence, context):
+                    yield Located(finding, start + first, section)
+
+    def _findings(self, sentence: str, context: Context) -> tuple[Finding, ...]:
+        key = (sentence, context)
+        known = self._remembered.get(key)
+        if known is None:
+            known = tuple(self._sentence.read(sentence, context))
+            if len(sentence) <= MAX_REMEMBERED_LENGTH:
+                if len(self._remembered) >= REMEMBERED_SENTENCES:
+                    del self._remembered[next(iter(self._remembered))]
+                self._remembered[key] = known
+        return known
+
+
+def _of_best_rank(located: list[Located]) -> Iterator[Located]:
+    """Without the grades of a side that a measure of lower rank grades too: percent over velocities."""
+    best: dict[Side | None, int] = {}
+    for finding, _, _ in located:
+        if finding.rank is not None:
+            best[finding.side] = min(best.get(finding.side, finding.rank), finding.rank)
+    for entry in located:
+        if entry.finding.rank is None or entry.finding.rank == best[entry.finding.side]:
+            yield entry
+
+
+def _mention(finding: Finding, offset: int, section: str | None) -> Mention:
+    return Mention(
+        observation=finding.observation,
+        assertion=finding.assertion,
+        side=finding.side,
+        location=finding.location,
+        severity=finding.severity,
+        change=finding.change,
+        section=section,
+        start=offset + finding.start,
+        end=offset + finding.end,
+        cue=finding.cue,
+    )
+
+
+def _bodies(text: str) -> list[tuple[int, int, str | None]]:
+    """Spans of the text to read, with the section's name.
+
+    Indication, history, technique, comparison and recommendations don't say what the image shows. Of a
+    section that occurs more than once the last one that says anything counts, as in `parse_report`.
+    """
+    if not text:
+        return []
+    parts = segments(text)
+    read: dict[str, Segment] = {}
+    for part in parts:
+        if part.name in _READ and (part.name not in read or part.body.strip(" \n\t.:-_")):
+            read[part.name] = part
+    if read:
+        chosen = sorted(read.values(), key=lambda part: part.start)
+        return [(part.start + len(part.header), part.end, _READ[part.name]) for part in chosen]
+    return [
+        (part.start + len(part.header), part.end, None if part.name == PREAMBLE else part.name)
+        for part in parts
+        if part.name in _WITHOUT_HEADERS
+    ]

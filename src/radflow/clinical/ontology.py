@@ -1,0 +1,195 @@
+"""What a rule expert model knows, as data: observations, their phrases, anatomy, cues, how labels add up."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from radflow.records import Change, Side
+
+
+class Entry(BaseModel):
+    """Frozen, and refuses unknown keys: a misspelt key in an ontology is an error, not a silent gap."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Phrase = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Phrases = tuple[Phrase, ...]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=r"^\S(.*\S)?$")]
+
+
+class Observation(Entry):
+    """Something that a report can say is there or isn't.
+
+    Attributes:
+        phrases: what it is called; see `phrases.expand` for the notation.
+        exceptions: longer phrases that hold one of these but mean something else ("mass effect").
+        column: the column of the label table that it counts for; ``None`` keeps it out of the table.
+        parents: columns that its presence implies, in aggregation only: no mention is added.
+        suggests: columns that its presence leaves uncertain (heart failure: Cardiomegaly).
+        is_device: a device, not a disease.
+        suppresses_no_finding: whether its presence, or doubt about it, rules out the No Finding column.
+        critical: how urgent its presence is.
+        needs_anatomy: names of anatomy of which one must stand in the sentence or its heading.
+    """
+
+    phrases: Phrases = ()
+    exceptions: Phrases = ()
+    column: Name | None = None
+    parents: tuple[Name, ...] = ()
+    suggests: tuple[Name, ...] = ()
+    is_device: bool = False
+    suppresses_no_finding: bool = True
+    critical: Literal["none", "urgent", "critical"] = "none"
+    needs_anatomy: tuple[Name, ...] = ()
+
+
+class State(Entry):
+    """What a structure is said to be, and the observation that this asserts or denies.
+
+    Attributes:
+        observation: e.g. Cardiomegaly for the heart.
+        present: words that say it is there ("enlarged").
+        absent: words that say it isn't, beyond the shared ones for normal.
+        normal_is_absent: whether "normal", "unremarkable", "clear" ... deny it.
+    """
+
+    observation: Name
+    present: Phrases = ()
+    absent: Phrases = ()
+    normal_is_absent: bool = True
+
+
+class Structure(Entry):
+    """A part of the body that reports describe by a state ("the heart is enlarged", "normal mediastinum")."""
+
+    phrases: Phrases = Field(min_length=1)
+    states: tuple[State, ...] = Field(min_length=1)
+
+
+class Grade(Entry):
+    """What a value means: below ``below``, up to and including ``up_to``, or, with neither, any other."""
+
+    below: float | None = None
+    up_to: float | None = None
+    observation: Name
+    assertion: Literal["present", "absent"] = "present"
+
+    def holds(self, value: float) -> bool:
+        """Whether the value falls under this bound."""
+        if self.below is not None:
+            return value < self.below
+        return self.up_to is None or value <= self.up_to
+
+
+class Measure(Entry):
+    """A number that grades an observation: percent of stenosis, a velocity, a ratio, a thickness.
+
+    Attributes:
+        phrases: what is measured; the number follows within ``reach`` words (a percentage may also precede).
+        unit: percent ("50-69 %"), velocity (cm/s or m/s, compared in cm/s), length (mm or cm, in mm), ratio
+            (a bare number).
+        needs_anatomy: names of anatomy of which one must stand in the sentence or in its heading.
+        grades: in rising order; the last one has no bound.
+        rank: of the measures that grade the same side of a report only those of the lowest rank count.
+        reach: words between phrase and number.
+    """
+
+    phrases: Phrases = Field(min_length=1)
+    unit: Literal["percent", "velocity", "length", "ratio"]
+    needs_anatomy: tuple[Name, ...] = ()
+    grades: tuple[Grade, ...] = Field(min_length=1)
+    rank: int = Field(default=0, ge=0)
+    reach: int = Field(default=6, ge=1, le=20)
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if any(grade.below is not None and grade.up_to is not None for grade in self.grades):
+            raise ValueError("a grade takes below or up_to, not both")
+        bounds = [grade.up_to if grade.below is None else grade.below for grade in self.grades]
+        if bounds[-1] is not None or None in bounds[:-1]:
+            raise ValueError("every grade but the last needs below or up_to, and the last takes neither")
+        known = [bound for bound in bounds if bound is not None]
+        if known != sorted(set(known)):
+            raise ValueError("the grades' bounds must rise")
+        return self
+
+
+class Cues(Entry):
+    """Words that decide an assertion, and how far they reach; shared by all ontologies (cues.yaml).
+
+    Attributes:
+        negation_before, negation_after: deny what follows, or what came before.
+        uncertain_before, uncertain_after: leave it open.
+        evidential: of the uncertain ones, those that a negation swallows ("no opacity to suggest pneumonia").
+        open_list: uncertain, and every item of the following list is ("differential includes a, b, c").
+        hypothetical_before, hypothetical_after: what they reach isn't said of this image at all.
+        resolved_before, resolved_after: it was there and is gone.
+        neutral: look like cues but decide nothing ("no change in").
+        inverted: a negated negation ("not without"): present.
+        breaks: end every scope ("but", "however").
+        clause_starts: words that open a new clause after a comma or "and".
+        verbs: finite verbs; a segment that has one is a clause of its own.
+        seen: words after which a verb belongs to the list before it ("no a or b is seen").
+        normal: states that deny a structure's observations.
+    """
+
+    negation_before: Phrases
+    negation_after: Phrases
+    uncertain_before: Phrases
+    uncertain_after: Phrases
+    evidential: Phrases
+    open_list: Phrases
+    hypothetical_before: Phrases
+    hypothetical_after: Phrases
+    resolved_before: Phrases
+    resolved_after: Phrases
+    neutral: Phrases
+    inverted: Phrases
+    breaks: Phrases
+    clause_starts: Phrases
+    verbs: Phrases
+    seen: Phrases
+    normal: Phrases
+    changes: dict[Change, Phrases]
+
+
+class Ontology(Entry):
+    """One modality's observations and how to read them.
+
+    Attributes:
+        name: what ``--ontology`` takes.
+        title: one sentence.
+        columns: the label table's columns, in order.
+        no_finding: the column that is 1 when nothing that counts as a finding is present or uncertain.
+        observations: by name.
+        structures, anatomy, sides, severities: by name, with their phrases.
+        measures: numbers that grade an observation.
+        side_from_headings: whether a heading such as "RIGHT CAROTID:" gives its side and vessel to the lines
+            below it, and a line's only side holds for all that the line says.
+        capitals_open_sentences: whether a known word with a capital, behind a word without one, opens a
+            sentence whose stop is missing; false for languages that write nouns with capitals.
+        cues: the shared ones (cues.yaml), to which an ontology's own ``cues:`` are added.
+    """
+
+    name: Name
+    title: str
+    columns: tuple[Name, ...] = Field(min_length=1)
+    no_finding: Name | None = None
+    observations: dict[Name, Observation] = Field(min_length=1)
+    structures: dict[Name, Structure] = {}
+    anatomy: dict[Name, Phrases] = {}
+    sides: dict[Side, Phrases] = {}
+    severities: dict[Name, Phrases] = {}
+    measures: tuple[Measure, ...] = ()
+    side_from_headings: bool = False
+    capitals_open_sentences: bool = True
+    cues: Cues
+
+    @cached_property
+    def extras(self) -> tuple[str, ...]:
+        """Observations without a column, in order."""
+        return tuple(name for name, item in self.observations.items() if item.column is None)

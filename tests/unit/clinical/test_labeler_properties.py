@@ -1,0 +1,79 @@
+"""What holds for any text: no error, spans inside the text, linear time, no report influences another."""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from radflow.clinical.labeler import MAX_REMEMBERED_LENGTH, RuleLabeler
+from radflow.clinical.tokens import sentences, tokens
+
+CHEST, CAROTID = RuleLabeler("chest-xray"), RuleLabeler("carotid-ultrasound")
+VOCABULARY = """no not without possible may resolved has effusion pneumothorax heart lungs normal
+    enlarged left right , . ; : ( ) / and or but XXXX ___ 1. 50% psv ica cm/s stenosis plaque
+    125 FINDINGS: IMPRESSION: İ ?"""
+WORDS = st.sampled_from([*VOCABULARY.split(), "\n", "\n\n"])
+TEXTS = st.one_of(st.text(max_size=200), st.lists(WORDS, max_size=40).map(" ".join))
+
+
+@settings(max_examples=150, deadline=None)
+@given(TEXTS)
+def test_never_raises_and_spans_lie_in_the_text(text: str) -> None:
+    for labeler in (CHEST, CAROTID):
+        for mention in labeler.label(text):
+            assert 0 <= mention.start < mention.end <= len(text)
+            assert text[mention.start : mention.end].strip()
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(TEXTS, min_size=1, max_size=4))
+def test_labels_do_not_depend_on_other_reports(texts: list[str]) -> None:
+    used = RuleLabeler("chest-xray")
+    together = [used.label(text) for text in texts]
+    assert together == [RuleLabeler("chest-xray").label(text) for text in texts]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(max_size=300))
+def test_sentences_and_tokens_keep_their_offsets(text: str) -> None:
+    spans = list(sentences(text))
+    assert all(0 <= start < end <= len(text) for start, end in spans)
+    assert all(before[1] <= after[0] for before, after in pairwise(spans))
+    covered = "".join(text[start:end] for start, end in spans)
+    assert "".join(covered.split()) == "".join(text.split())
+    found = tokens(text)
+    assert all(len(word) == end - start for word, start, end in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        *(".", ". ", ".)", '."', "(", ",", "\n", "1. ", "no ", "history of ", "Lungs: ", "no effusion or "),
+        *("effusion Heart ", "may effusion, ", "no effusion ) ", "ica psv 125 cm/s stenosis 50% "),
+    ],
+)
+def test_time_is_linear_in_the_text(unit: str) -> None:
+    """Four times the text takes clearly less than sixteen times the time: nothing backtracks or rescans."""
+    short, long = (unit * (size // len(unit)) for size in (20_000, 80_000))
+    seconds = []
+    for text in (short, long):
+        runs = []
+        for _ in range(2):
+            start = time.process_time()
+            RuleLabeler("chest-xray").label(text)
+            runs.append(time.process_time() - start)
+        seconds.append(min(runs))
+    assert seconds[1] < 9 * max(seconds[0], 0.02)
+
+
+def test_memory_of_sentences_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("radflow.clinical.labeler.REMEMBERED_SENTENCES", 10)
+    labeler = RuleLabeler("chest-xray")
+    for number in range(100):
+        labeler.label(f"Effusion of {number} cm.")
+    labeler.label("effusion " * MAX_REMEMBERED_LENGTH)
+    assert len(labeler._remembered) == 10
