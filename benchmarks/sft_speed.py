@@ -26,7 +26,7 @@ from radflow.stages.sft import base_model
 from radflow.training.report_rows import LengthGroupedSampler, ReportRows
 from radflow.training.sft import train_sft
 
-BATCH, STEPS = 16, 20
+BATCH, STEPS = 16, 60
 
 
 def plain_loop(policy: Policy, studies: list[Study], config: RunConfig, root: Path) -> float:

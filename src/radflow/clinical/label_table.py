@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from radflow.clinical.chexpert_classes import LabelValue
+from radflow.clinical.labeler import RuleLabeler
 from radflow.clinical.ontology import Ontology
 from radflow.records import Assertion, Mention
 
 _VALUE: dict[Assertion, LabelValue] = {"present": 1, "uncertain": -1, "absent": 0}
 _RANK: dict[LabelValue, int] = {1: 3, -1: 2, 0: 1, None: 0}
+
+
+class RuleLabels:
+    """The rule expert model behind the interface of `readers.Labeler`.
+
+    Args:
+        ontology: a shipped one by name, or the path of your own .yaml.
+    """
+
+    def __init__(self, ontology: str = "chest-xray") -> None:
+        self._rules = RuleLabeler(ontology)
+
+    def label(self, texts: Sequence[str]) -> list[dict[str, LabelValue]]:
+        """The ontology's columns for each text; one that says nothing has only blank ones."""
+        ontology = self._rules.ontology
+        blank: dict[str, LabelValue] = dict.fromkeys(ontology.columns)
+        return [
+            labels_of(self._rules.label(text), ontology) if text.strip() else dict(blank) for text in texts
+        ]
 
 
 def aggregate(

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from radflow.cli import app
 from radflow.clinical.chexpert_classes import CHEXPERT_CLASSES
-from radflow.clinical.labelers import load_labeler
+from radflow.clinical.readers import open_labeler
 from radflow.errors import ConfigError
 
 TEXT = "FINDINGS: No effusion. IMPRESSION: Possible left pneumonia."
@@ -88,9 +88,13 @@ def test_an_output_never_replaces_its_input(reports: Path) -> None:
 
 
 def test_labelers_are_found_by_name() -> None:
-    assert load_labeler("rules").ontology.name == "chest-xray"
+    texts = ["IMPRESSION: Small left effusion. No pneumothorax.", " "]
+    said, blank = open_labeler("rules").label(texts)
+    assert (said["Pleural Effusion"], said["Pneumothorax"], said["No Finding"]) == (1, 0, None)
+    assert tuple(said) == tuple(blank) == CHEXPERT_CLASSES
+    assert set(blank.values()) == {None}  # an empty report says nothing, not even that nothing was found
     with pytest.raises(ConfigError, match="unknown labeler"):
-        load_labeler("rule-book")
+        open_labeler("rule-book")
 
 
 def test_labelling_imports_no_torch(reports: Path, tmp_path: Path) -> None:
