@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from radflow.data.sections import parse_report
-from radflow.data.sources.checks import id_text, is_empty
+from radflow.data.sections import parse_report, render_report
+from radflow.data.sources.checks import field_text, id_text, is_empty
 from radflow.data.tables import SUFFIXES, read_rows, require_columns
 from radflow.errors import DataError
 
 ANY_REPORTS = "Give a .csv, .tsv, .jsonl or .parquet file, or a folder of .txt files."
+
+SECTION_COLUMNS = ("findings", "impression")
+"""What a table may hold in place of whole reports."""
 
 _Row = tuple[str, str | None, object]  # where it stands, id, report
 
@@ -36,7 +39,8 @@ def read_reports(
     """Yield (id, report) row by row; the report is ``None`` where the file says null, NaN or nothing.
 
     Reads .csv, .tsv, .jsonl, .parquet, or a folder of .txt files, whose id is the file name without suffix.
-    Every id must be there and occur once.
+    A table without the report column, but with a column findings or impression, gives reports of those. Every
+    id must be there and occur once.
 
     Raises:
         DataError: names the row; no report text is in the message, nor in an error that it stems from.
@@ -82,14 +86,28 @@ def _rows(path: Path, id_column: str, report_column: str) -> Iterator[_Row]:
             where=str(path),
             next_step=ANY_REPORTS,
         )
-    wanted = {id_column: "--id-column", report_column: "--report-column"}
     number = 0
-    for number, row in read_rows(path, only=list(wanted)):
+    for number, row in read_rows(path, only=[id_column, report_column]):
         where = f"{path}, row {number}"
-        require_columns(row, wanted, where=where)
-        yield where, id_text(row[id_column]), row[report_column]
+        in_sections = report_column not in row and any(name in row for name in SECTION_COLUMNS)
+        wanted = {id_column: "--id-column"}
+        require_columns(
+            row, wanted if in_sections else {**wanted, report_column: "--report-column"}, where=where
+        )
+        report = _of_sections(row, where) if in_sections else row[report_column]
+        yield where, id_text(row[id_column]), report
     if not number:
         raise DataError("the file holds no report", where=str(path), next_step=ANY_REPORTS)
+
+
+def _of_sections(row: Mapping[str, object], where: str) -> str:
+    sections: list[str | None] = []
+    for name in SECTION_COLUMNS:
+        cell = row.get(name)
+        if not (is_empty(cell) or isinstance(cell, str)):
+            raise DataError(f"the cell in {name!r} is no text but a {type(cell).__name__}", where=where)
+        sections.append(field_text(cell))
+    return render_report(findings=sections[0], impression=sections[1])
 
 
 def _folder_rows(path: Path) -> Iterator[_Row]:

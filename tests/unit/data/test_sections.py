@@ -470,3 +470,22 @@ def test_failed_split_leaves_the_old_output_and_no_partial_file(tmp_path: Path) 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.jsonl", "r.jsonl"]
     with pytest.raises(DataError, match="replace its own input"):
         split_file(source, source)
+
+
+def test_a_table_of_sections_gives_reports_of_them(tmp_path: Path) -> None:
+    table = tmp_path / "r.csv"
+    table.write_text("id,findings,impression\n1,Clear lungs.,Normal.\n2,,Normal.\n3,Clear lungs.,NaN\n4,,\n")
+    reports = dict(read_reports(table))
+    assert reports["1"] == "FINDINGS: Clear lungs.\nIMPRESSION: Normal."
+    assert reports["2"] == "IMPRESSION: Normal."
+    assert reports["3"] == "FINDINGS: Clear lungs."
+    assert not reports["4"]
+
+
+def test_a_report_column_counts_before_columns_of_sections(tmp_path: Path) -> None:
+    table = tmp_path / "r.jsonl"
+    table.write_text('{"id": "1", "findings": "Edema.", "report": "Clear."}\n')
+    assert dict(read_reports(table)) == {"1": "Clear."}
+    table.write_text('{"id": "1", "note": "Clear."}\n')
+    with pytest.raises(DataError, match="--report-column"):
+        list(read_reports(table))
