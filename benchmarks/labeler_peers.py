@@ -1,8 +1,8 @@
-"""The rule labeler beside a BERT of CheXbert's size and negspacy: reports a second, same texts, same cores, one run.
+"""Reports a second of the rule labeler, of a BERT of CheXbert's size and of negspacy: same texts and run.
 
-The BERT has random weights: its speed doesn't depend on them. negspacy takes part where it is installed (with
-`pip install negspacy` in an environment of its own that has radflow too); it finds the same phrases by spaCy's
-EntityRuler and decides their negation, nothing else. Wall time, rounds alternate, medians.
+The BERT has random weights: its speed doesn't depend on them. negspacy takes part where it is installed, best
+in an environment of its own with radflow (`pip install negspacy`): spaCy's EntityRuler finds the same phrases,
+negspacy decides their negation, and nothing else is read. Wall time, rounds alternate, medians.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from labeler_speed import label_all, texts
 from safetensors.torch import save_file
 from tokenizers import BertWordPieceTokenizer
 from transformers import BertConfig, BertTokenizer
 
+from labeler_speed import label_all, texts
 from radflow.clinical.chexbert_network import CheXbertNetwork
 from radflow.clinical.hub_chexbert import CheXbert
 from radflow.clinical.labeler import RuleLabeler
