@@ -1,8 +1,8 @@
 """Reports a second of the rule labeler, of a BERT of CheXbert's size and of negspacy: same texts and run.
 
-The BERT has random weights: its speed doesn't depend on them. negspacy takes part where it is installed, best
-in an environment of its own with radflow (`pip install negspacy`): spaCy's EntityRuler finds the same phrases,
-negspacy decides their negation, and nothing else is read. Wall time, rounds alternate, medians.
+The BERT has random weights: its speed does not depend on them. negspacy takes part where it is installed
+(`pip install negspacy`, best in an environment of its own with radflow): the EntityRuler of spaCy finds the same
+phrases, negspacy decides their negation, and nothing else is read. Wall time, rounds alternate, medians.
 """
 
 from __future__ import annotations
