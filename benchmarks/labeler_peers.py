@@ -1,8 +1,8 @@
 """Reports a second of the rule labeler, of a BERT of CheXbert's size and of negspacy: same texts and run.
 
-The BERT has random weights: its speed does not depend on them. negspacy takes part where it is installed
-(`pip install negspacy`, best in an environment of its own with radflow): the EntityRuler of spaCy finds the same
-phrases, negspacy decides their negation, and nothing else is read. Wall time, rounds alternate, medians.
+The BERT has random weights: its speed does not depend on them. negspacy takes part where it is installed,
+best in an environment of its own with radflow: the EntityRuler of spaCy finds the same phrases, negspacy
+decides their negation, and nothing else is read. Wall time, rounds alternate, medians.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from radflow.clinical.labeler import RuleLabeler
 from radflow.clinical.phrases import expand
 
 ROUNDS = 3
-SAMPLE = 128
+SAMPLE = 32
 BERT_VOCABULARY = 30_522
 
 Peer = Callable[[list[str]], object]
