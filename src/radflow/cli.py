@@ -132,12 +132,16 @@ def sections(
     from radflow.data.report_files import split_file
 
     settings = load_config(None, overrides=[f"data.sections.fallback={fallback}"])
+    if settings.data.sections.fallback == "judge":
+        raise ConfigError(
+            "radflow sections asks no judge", next_step="Set data.sections.fallback: judge in a run's config."
+        )
     counts = split_file(
         reports,
         out,
         id_column=id_column,
         report_column=report_column,
-        fallback=settings.data.sections.fallback,
+        fallback=settings.data.sections.of_parser,
     )
     console.print(
         f"{counts.reports} reports: {counts.with_findings} with findings, {counts.with_impression} with "

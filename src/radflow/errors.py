@@ -52,3 +52,7 @@ class RunError(RadflowError):
 
 class ModelError(RadflowError):
     """A model folder or hub id can't be loaded or doesn't fit the task."""
+
+
+class JudgeError(RadflowError):
+    """The judge can't be used at all: its server refuses every question, or too many in a row fail."""

@@ -12,10 +12,10 @@ from pydantic import BaseModel, ConfigDict
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
-FoundBy = Literal["header", "typo", "combined", "view_title", "fallback", "field", "none"]
+FoundBy = Literal["header", "typo", "combined", "view_title", "fallback", "judge", "field", "none"]
 """How a section was found: by its header, by a misspelt one, by a header that names both sections, by a
-view title standing in for FINDINGS, by a fallback rule that the settings allow, by a field of its own in
-the source (a column, an XML label), or not at all."""
+view title standing in for FINDINGS, by a fallback rule or a judge that the settings allow, by a
+field of its own in the source (a column, an XML label), or not at all."""
 
 
 class Record(BaseModel):

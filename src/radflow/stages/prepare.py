@@ -13,6 +13,8 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
+from radflow.clinical.judge import Judge
+from radflow.clinical.judge_sections import split_studies
 from radflow.config import DataConfig, RunConfig
 from radflow.data.images import fit_within, read_image, write_png
 from radflow.data.sources import SOURCES, ImageSource, Source, SourceStudy
@@ -56,6 +58,9 @@ def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
     left_out: list[LeftOut] = []
     for row in source(config.data, config.seed):
         (found if isinstance(row, SourceStudy) else left_out).append(row)  # type: ignore[arg-type]
+    if config.data.sections.fallback == "judge":
+        found, unread = _ask_for_sections(found, config, run)
+        left_out += unread
     write_jsonl(run.path("left_out.jsonl"), left_out)  # before all that can fail: it tells why
     if not found:
         raise _nothing_left(left_out)
@@ -72,6 +77,15 @@ def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
         raise _nothing_left(left_out)
     write_jsonl(run.path("studies.jsonl"), studies)
     return _show_counts(studies, left_out)
+
+
+def _ask_for_sections(
+    found: Sequence[SourceStudy], config: RunConfig, run: RunDir
+) -> tuple[list[SourceStudy], list[LeftOut]]:
+    judge = Judge(config.judge, cache=run.path("judge-cache"))
+    kept, left_out = split_studies(found, judge, require=config.data.require)
+    console.print(f"judge: {judge.tally.summary(config.judge)}", markup=False, soft_wrap=True)
+    return kept, left_out
 
 
 def _prepare_images(rows: Sequence[Assigned], config: RunConfig, run: RunDir) -> list[Prepared]:

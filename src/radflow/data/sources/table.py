@@ -101,7 +101,8 @@ def _read_study(
             kind = type(row[column]).__name__
             raise DataError(f"column {column!r} holds no text but a {kind}", where=where)
     report = _report(row, data)
-    if lacking := missing_section(report, data.require):
+    lacking = missing_section(report, data.require)
+    if lacking and not (lacking == "no_sections" and data.sections.fallback == "judge"):
         yield LeftOut(study_id=study_id, reason=lacking, detail=f"{where}, data.require: {data.require}")
         return
     yield SourceStudy(
@@ -120,7 +121,7 @@ def _report(row: Row, data: DataConfig) -> Report:
     if not (table.findings_column or table.impression_column):
         cell = row.get(table.report_column) if table.report_column else None
         text = "" if is_empty(cell) else whole_text(cell)
-        return parse_report(text, fallback=data.sections.fallback)
+        return parse_report(text, fallback=data.sections.of_parser)
     findings = _text(row.get(table.findings_column)) if table.findings_column else None
     impression = _text(row.get(table.impression_column)) if table.impression_column else None
     return report_from_fields(findings=findings, impression=impression)
