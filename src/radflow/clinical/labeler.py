@@ -62,7 +62,7 @@ class RuleLabeler:
 
     def _locate(self, text: str) -> Iterator[Located]:
         follows_headings = self.ontology.side_from_headings
-        for start, end, section in _bodies(text):
+        for start, end, section in bodies(text):
             body = text[start:end]
             context = NO_CONTEXT
             for first, last in sentences(body):
@@ -110,7 +110,7 @@ def _mention(finding: Finding, offset: int, section: str | None) -> Mention:
     )
 
 
-def _bodies(text: str) -> list[tuple[int, int, str | None]]:
+def bodies(text: str) -> list[tuple[int, int, str | None]]:
     """Spans of the text to read, with the section's name.
 
     Indication, history, technique, comparison and recommendations don't say what the image shows. Of a

@@ -157,6 +157,39 @@ class Cues(Entry):
     changes: dict[Change, Phrases]
 
 
+ENTITY_LISTS = ("anatomy", "places", "aspects", "observations", "modifiers", "ignored")
+"""Lists of GraphWords that share no phrase: each says what kind of entity a phrase is."""
+
+
+class GraphWords(Entry):
+    """Words that are entities of a report graph; those shared by all ontologies stand in graph.yaml.
+
+    Attributes:
+        anatomy: parts of the body.
+        places: sides and positions, which modify a part ("right", "lower").
+        aspects: properties ("size"): anatomy behind a part, else modifiers ("moderate size hernia").
+        observations: what is seen, states included ("effusion", "normal").
+        modifiers: how much, since when, of what shape; they modify what is seen.
+        ignored: what none of the lists, nor a word of the ontology's phrases, shall find.
+        units: with a number before them they are a measurement.
+        suggests: between what is seen and what that suggests ("consistent with").
+        locators: between what is seen and where ("in", "overlying").
+        negation_before, uncertain_before: deny or doubt a graph's entities, beyond the cues of these names.
+    """
+
+    anatomy: Phrases = ()
+    places: Phrases = ()
+    aspects: Phrases = ()
+    observations: Phrases = ()
+    modifiers: Phrases = ()
+    ignored: Phrases = ()
+    units: Phrases = ()
+    suggests: Phrases = ()
+    locators: Phrases = ()
+    negation_before: Phrases = ()
+    uncertain_before: Phrases = ()
+
+
 class Ontology(Entry):
     """One modality's observations and how to read them.
 
@@ -173,6 +206,7 @@ class Ontology(Entry):
         capitals_open_sentences: whether a known word with a capital, behind a word without one, opens a
             sentence whose stop is missing; false for languages that write nouns with capitals.
         cues: the shared ones (cues.yaml), to which an ontology's own ``cues:`` are added.
+        graph: the shared words of graphs (graph.yaml), to which an ontology's own ``graph:`` are added.
     """
 
     name: Name
@@ -188,6 +222,7 @@ class Ontology(Entry):
     side_from_headings: bool = False
     capitals_open_sentences: bool = True
     cues: Cues
+    graph: GraphWords = GraphWords()
 
     @cached_property
     def extras(self) -> tuple[str, ...]:

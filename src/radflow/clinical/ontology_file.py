@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from radflow.clinical.ontology import Ontology
+from radflow.clinical.ontology import ENTITY_LISTS, Ontology
 from radflow.clinical.phrases import expand
 from radflow.errors import ConfigError
 from radflow.registry import nearest
@@ -19,13 +19,16 @@ from radflow.registry import nearest
 Keys = tuple[str | int, ...]
 
 _FOLDER = files("radflow.clinical") / "ontologies"
-CUES = "cues.yaml"
+SHARED = {"cues": "cues.yaml", "graph": "graph.yaml"}
+"""Sections of every ontology that begin with a shipped file."""
 
 
 def shipped_ontologies() -> list[str]:
     """Names that ``--ontology`` knows."""
     names = (entry.name for entry in _FOLDER.iterdir())
-    return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml") and name != CUES)
+    return sorted(
+        name.removesuffix(".yaml") for name in names if name.endswith(".yaml") and name not in SHARED.values()
+    )
 
 
 @lru_cache(maxsize=8)
@@ -60,12 +63,13 @@ def load_ontology(name_or_path: str) -> Ontology:
 def read_ontology(text: str, *, where: str) -> Ontology:
     """An ontology from YAML text; ``where`` names the file in messages.
 
-    Cues are the shared ones; a ``cues:`` section adds to them.
+    Cues and words of graphs are the shared ones; sections ``cues:`` and ``graph:`` add to them.
     """
     tree, lines = _parse(text, where)
-    shared, _ = _parse((_FOLDER / CUES).read_text(encoding="utf-8"), CUES)
-    added = tree.pop("cues", None) or {}
-    own = {**tree, "cues": _joined(shared, added)}
+    own = dict(tree)
+    for section, file in SHARED.items():
+        shared, _ = _parse((_FOLDER / file).read_text(encoding="utf-8"), file)
+        own[section] = _joined(shared, tree.get(section) or {})
     try:
         ontology = Ontology.model_validate(own)
     except ValidationError as error:
@@ -178,20 +182,22 @@ def _named_anatomy(ontology: Ontology) -> Iterator[tuple[Keys, str]]:
 
 
 def _bad_phrases(ontology: Ontology) -> Iterator[tuple[Keys, str]]:
-    owners: dict[tuple[str, ...], str] = {}
+    owners: dict[tuple[str, tuple[str, ...]], str] = {}
     for keys, phrase in _phrases(ontology.model_dump(mode="python"), ()):
         try:
             variants = expand(phrase)
         except ValueError as error:
             yield keys, str(error)
             continue
-        if keys[0] == "observations" and keys[2] == "phrases":
+        section = str(keys[0])
+        if (section == "observations" and keys[2] == "phrases") or keys[:2] in _ENTITY_LISTS:
             for variant in variants:
-                owner = owners.setdefault(variant, str(keys[1]))
+                owner = owners.setdefault((section, variant), str(keys[1]))
                 if owner != keys[1]:
                     yield keys, f"the phrase {' '.join(variant)!r} already stands for {owner!r}"
 
 
+_ENTITY_LISTS = {("graph", name) for name in ENTITY_LISTS}
 _PHRASE_KEYS = frozenset({"phrases", "exceptions", "present", "absent"})
 
 
@@ -205,5 +211,5 @@ def _phrases(value: Any, keys: Keys) -> Iterator[tuple[Keys, str]]:
             yield from _phrases(child, (*keys, number))
     elif isinstance(value, str) and keys:
         names = [key for key in keys if isinstance(key, str)]
-        if names[-1] in _PHRASE_KEYS or names[0] in {"anatomy", "sides", "severities", "cues"}:
+        if names[-1] in _PHRASE_KEYS or names[0] in {"anatomy", "sides", "severities", *SHARED}:
             yield keys, value

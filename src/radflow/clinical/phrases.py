@@ -22,6 +22,7 @@ Kind = Literal[
     "change",
     "measure",
     "cue",
+    "graph",
 ]
 
 

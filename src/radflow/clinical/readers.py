@@ -28,6 +28,7 @@ LABELERS = {
 }
 
 GRAPH_READERS = {
+    "lexicon-graph": "radflow.clinical.graph:LexiconGraph",
     "radgraph": "radflow.clinical.hub_radgraph:RADGRAPH",
     "radgraph-xl": "radflow.clinical.hub_radgraph:RADGRAPH_XL",
     "modern-radgraph-xl": "radflow.clinical.hub_radgraph:MODERN_RADGRAPH_XL",
@@ -46,5 +47,5 @@ def open_labeler(name: str, **settings: Any) -> Labeler:
 
 
 def open_graph_reader(name: str, **settings: Any) -> GraphReader:
-    """The graph reader of that name, like `open_labeler`."""
+    """The graph reader of that name, like `open_labeler` (lexicon-graph: ontology)."""
     return cast(GraphReader, resolve("graph reader", GRAPH_READERS, name)(**settings))

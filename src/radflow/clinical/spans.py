@@ -6,8 +6,9 @@ This is what the labeler's scope rules work on, and what a graph of entities and
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from radflow.clinical.ontology import Cues, Ontology
 from radflow.clinical.phrases import Kind, Meaning, PhraseTrie, Span
@@ -18,7 +19,8 @@ from radflow.clinical.tokens import MAX_SENTENCE_TOKENS, Tokens, tokens
 class SentenceSpans:
     """The tokens of a sentence and what they mean, each list in order of position.
 
-    ``openings`` are tokens at which a sentence begins without a stop before it: "No effusion Heart normal".
+    ``openings`` are tokens at which a sentence begins without a stop before it: "No effusion Heart normal";
+    ``layers`` holds the spans of all layers, those of a reader's own phrases too.
     """
 
     tokens: Tokens
@@ -35,14 +37,18 @@ class SentenceSpans:
     verbs: list[Span]
     seen: list[Span]
     openings: frozenset[int]
+    layers: dict[str, list[Span]]
 
 
 class SpanReader:
-    """Reads sentences with the phrases of one ontology, all of them in one pass over the tokens."""
+    """Reads sentences with the phrases of one ontology, all of them in one pass over the tokens.
 
-    def __init__(self, ontology: Ontology) -> None:
+    ``more``: further phrases as (layer, phrase, meaning), in layers of their own.
+    """
+
+    def __init__(self, ontology: Ontology, more: Iterable[tuple[str, str, Meaning]] = ()) -> None:
         self.ontology = ontology
-        self._trie = PhraseTrie(_phrases(ontology))
+        self._trie = PhraseTrie(chain(_phrases(ontology), more))
         self._capitals_open = ontology.capitals_open_sentences
 
     def read(self, sentence: str) -> Iterator[SentenceSpans]:
@@ -77,6 +83,7 @@ class SpanReader:
             verbs=layers.get("verbs", []),
             seen=layers.get("seen", []),
             openings=_openings(sentence, part, layers) if self._capitals_open else frozenset(),
+            layers=layers,
         )
 
 

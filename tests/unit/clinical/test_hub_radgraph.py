@@ -145,7 +145,7 @@ def test_the_package_or_the_weights_are_missing_and_named(
 
 
 def test_every_model_of_the_package_has_its_name_in_the_registry() -> None:
-    assert tuple(GRAPH_READERS) == MODELS
+    assert tuple(name for name in GRAPH_READERS if "radgraph" in name) == MODELS
     with pytest.raises(ConfigError, match="Did you mean radgraph-xl"):
         open_graph_reader("radgraf-xl")
     with pytest.raises(ConfigError, match="echograph"):

@@ -54,6 +54,13 @@ def test_an_ontology_of_your_own_labels_reports(tmp_path: Path) -> None:
         ("columns: [Fracture]", "columns: [Fracture]\nno_finding: None at all", 4, "is no column"),
         ("phrases:", "parents: [Bone]\n    phrases:", 7, "'Bone' is no column"),
         ("title: Knees", "title: [", 4, "not valid YAML"),
+        (
+            "title: Knees",
+            "title: Knees\ngraph:\n  anatomy: [clear]",
+            3,
+            "'clear' already stands for 'anatomy'",
+        ),
+        ("title: Knees", "title: Knees\ngraph:\n  organs: [knee]", 4, "unknown key"),
     ],
 )
 def test_mistakes_are_named_with_their_line(old: str, new: str, line: int, message: str) -> None:
