@@ -161,6 +161,87 @@ class Candidate(Record):
     finished: bool
 
 
+ConflictKind = Literal["contradicted", "unsupported", "critical_omitted", "side_or_severity_conflict"]
+"""What can be wrong between the Findings and the Impression of one report."""
+
+
+class Conflict(Record):
+    """One disagreement of a report's Findings and its Impression.
+
+    Attributes:
+        kind: contradicted (present in one, absent in the other), unsupported (only the Impression asserts it),
+            critical_omitted (critical in the Findings, left out of the Impression), or a side or severity that
+            differs.
+        label: the observation concerned.
+        findings_span, impression_span: start and end of the words that show it, in the section's own text;
+            ``None`` where that section says nothing of it.
+    """
+
+    kind: ConflictKind
+    label: str
+    findings_span: tuple[int, int] | None = None
+    impression_span: tuple[int, int] | None = None
+
+
+class Consistency(Record):
+    """Whether the Findings and the Impression of one report agree.
+
+    Attributes:
+        verdict: inconsistent exactly when there are problems; not_applicable when a section is missing.
+        problems: in the order of the report.
+        source: who decided: "labels" (rules), or the judge's model.
+    """
+
+    verdict: Literal["consistent", "inconsistent", "not_applicable"]
+    problems: tuple[Conflict, ...] = ()
+    source: str = "labels"
+
+
+class Criticality(Record):
+    """Whether somebody must be told at once of what a report says.
+
+    Attributes:
+        is_critical: the verdict.
+        confidence: in [0, 1], of the verdict, whichever it is.
+        reason: one line; the observation and what grades it, in the judge's words.
+        source: who decided: "rules", or the judge's model.
+    """
+
+    study_id: str
+    is_critical: bool
+    confidence: float
+    reason: str
+    source: str = "rules"
+
+
+class RewardTerm(Record):
+    """One term of the hierarchical reward for one completion.
+
+    Attributes:
+        value: the term's own score; ``None`` when it doesn't apply or its scorer failed.
+        weight: what it is multiplied with.
+        reason: why it has no value, ``None`` when it has one.
+    """
+
+    value: float | None
+    weight: float
+    reason: str | None = None
+
+
+class RewardScore(Record):
+    """The hierarchical reward of one completion, with all of its terms.
+
+    Attributes:
+        study_id: the study it was written for.
+        total: the weighted sum of the terms that apply; ``None`` when a scorer failed: never 0.
+        terms: language, domain, consistency, impression; none is left out.
+    """
+
+    study_id: str
+    total: float | None
+    terms: dict[str, RewardTerm]
+
+
 class Interval(Record):
     """A statistic over studies with its bootstrap interval.
 

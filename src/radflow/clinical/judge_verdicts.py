@@ -11,9 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from radflow.records import Record
+from radflow.records import ConflictKind, Record
 
-ProblemKind = Literal["contradicted", "unsupported", "critical_omitted", "side_or_severity_conflict"]
 _NEEDS_FINDINGS = {"contradicted", "critical_omitted", "side_or_severity_conflict"}
 _NEEDS_IMPRESSION = {"contradicted", "unsupported", "side_or_severity_conflict"}
 
@@ -41,7 +40,7 @@ class Problem(Record):
         impression_quote: the span of the Impression that shows it; ``None`` only when it omits one.
     """
 
-    kind: ProblemKind
+    kind: ConflictKind
     label: OneLine
     findings_quote: str | None
     impression_quote: str | None

@@ -302,7 +302,7 @@ _TAG = re.compile(
 
 
 def _bare(text: str) -> str:
-    """The text without tags, also those that stand together once another is gone, heading marks and white space."""
+    """The text without tags (also those that come together once another is gone), marks and white space."""
     while (shorter := _TAG.sub("", text)) != text:
         text = shorter
     return re.sub(r"[*#<>\-=~\s]", "", text)
