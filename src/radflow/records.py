@@ -169,9 +169,9 @@ class Conflict(Record):
     """One disagreement of a report's Findings and its Impression.
 
     Attributes:
-        kind: contradicted (present in one, absent in the other), unsupported (only the Impression asserts it),
-            critical_omitted (critical in the Findings, left out of the Impression), or a side or severity that
-            differs.
+        kind: contradicted (present in one, absent in the other), unsupported (only the Impression asserts
+            it), critical_omitted (critical in the Findings, left out of the Impression), or another side or
+            severity.
         label: the observation concerned.
         findings_span, impression_span: start and end of the words that show it, in the section's own text;
             ``None`` where that section says nothing of it.
