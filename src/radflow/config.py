@@ -455,6 +455,12 @@ class EvaluateConfig(Section):
     split: Split = Field("test", description="Studies that are evaluated.")
     limit: int | None = Field(None, ge=1, description="Evaluate only the first so many studies of the split.")
     generation: GenerationConfig = Field(GenerationConfig(), description="How the model writes.")
+    sampled: bool = Field(
+        False, description="Also sample a report per study from every model, at temperature 1, and score it."
+    )
+    ontology: str = Field(
+        "chest-xray", description="Ontology of the rules that read labels, consistency and criticality."
+    )
     baselines: bool = Field(
         True, description="Score the most frequent training report and the nearest image's report beside it."
     )

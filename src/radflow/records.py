@@ -161,6 +161,16 @@ class Candidate(Record):
     finished: bool
 
 
+class Prediction(Candidate):
+    """A candidate that stands for a system in an evaluation.
+
+    Attributes:
+        system: "sft", "rft", "sft continued", or one of them with " (sampled)".
+    """
+
+    system: str
+
+
 ConflictKind = Literal["contradicted", "unsupported", "critical_omitted", "side_or_severity_conflict"]
 """What can be wrong between the Findings and the Impression of one report."""
 
@@ -284,6 +294,12 @@ class Score(Record):
         findings: on phantoms and the whole report only: (true positives, false positives, false negatives)
             by observation against the truth table.
         findings_with_side: the same where a finding counts as right only on the right side.
+        labels: (true positives, false positives, false negatives) by CheXpert class, read by rules in both
+            texts; uncertain counts as present, classes that neither asserts are left out.
+        graph_f1: lexicon-graph F1, level partial; ``None`` where the reference names no entity.
+        is_consistent: for the whole report, whether its Findings and Impression agree; ``None`` where the
+            reference lacks one of them.
+        is_critical: whether the study's reference says something of which somebody must be told at once.
     """
 
     study_id: str
@@ -294,3 +310,7 @@ class Score(Record):
     bleu_counts: tuple[int, ...]
     findings: dict[str, tuple[int, int, int]] | None = None
     findings_with_side: dict[str, tuple[int, int, int]] | None = None
+    labels: dict[str, tuple[int, int, int]]
+    graph_f1: float | None
+    is_consistent: bool | None = None
+    is_critical: bool

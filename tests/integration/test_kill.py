@@ -36,8 +36,8 @@ def _lines(path: Path) -> int:
 MOMENTS: dict[str, Callable[[Path], bool]] = {
     "prepare": lambda folder: _lines(folder / "prepared.partial.jsonl") > 60,
     "sft": lambda folder: (folder / "checkpoints-sft" / "checkpoint-20" / "trainer_state.json").exists(),
-    "generation": lambda folder: _lines(folder / "predictions.jsonl") >= 6,
-    "scoring": lambda folder: _lines(folder / "predictions.jsonl") >= 40,
+    "generation": lambda folder: _lines(folder / "predictions.partial" / "sft.jsonl") >= 6,
+    "scoring": lambda folder: _lines(folder / "predictions.jsonl") >= 40,  # complete at once
 }
 
 

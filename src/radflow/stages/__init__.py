@@ -74,6 +74,8 @@ STAGES = (
         settings=("model", "evaluate"),
         inputs=("model.name",),
         reads=("studies.jsonl", "model-sft"),
+        reads_if_run=("model-rft", "model-control"),
         outputs=("predictions.jsonl", "scores.jsonl", "summary.json"),
+        temporary=("predictions.partial",),
     ),
 )
