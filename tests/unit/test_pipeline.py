@@ -348,3 +348,8 @@ def test_missing_file_elsewhere_is_named(stages: Pipeline) -> None:
 def test_files_of_stages_never_overlap() -> None:
     files = [name for stage in STAGES for name in stage.files]
     assert len(files) == len(set(files))
+
+
+def test_a_run_has_the_stages_that_its_config_names(stages: Pipeline) -> None:
+    assert stages(stages=["sft", "prepare"]) == ["prepare", "sft"]
+    assert stages(stages=["prepare", "sft", "evaluate"]) == ["evaluate"]
