@@ -51,7 +51,7 @@ def options(
 
 @app.command()
 def run(config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None) -> None:
-    """Run all stages: prepare, sft, evaluate. Finished ones are skipped, a cut one goes on.
+    """Run all stages: prepare, sft, explore, evaluate. Finished ones are skipped, a cut one goes on.
 
     Example: radflow run configs/quickstart.yaml -o runs/first
     """
@@ -70,6 +70,14 @@ def prepare(
 def sft(config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None) -> None:
     """Fine-tune the model on the training reports: model-sft/."""
     _run_stages(config, out, overrides, redo, "sft")
+
+
+@app.command()
+def explore(
+    config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None
+) -> None:
+    """Find the training studies that the fine-tuned model is worst at: candidates.jsonl, hard.jsonl."""
+    _run_stages(config, out, overrides, redo, "explore")
 
 
 @app.command()

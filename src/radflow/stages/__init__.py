@@ -69,6 +69,15 @@ STAGES = (
         logs=("logs/sft",),
     ),
     Stage(
+        name="explore",
+        module="radflow.stages.explore",
+        settings=("model", "explore"),
+        inputs=("model.name", "explore.composite.encoder", "explore.ontology"),
+        reads=("studies.jsonl", "model-sft"),
+        outputs=("candidates.jsonl", "hard.jsonl", "unscored.jsonl"),
+        temporary=("generated.partial.jsonl",),
+    ),
+    Stage(
         name="evaluate",
         module="radflow.stages.evaluate",
         settings=("model", "evaluate"),

@@ -16,6 +16,8 @@ from radflow.run_dir import RunDir, listing_hash, stage_identity
 from radflow.stages import STAGES, Stage
 from radflow.terminal import console
 
+NAME_OR_PATH = ("model.name", "explore.composite.encoder", "explore.ontology")
+"""Inputs that may be a name or a hub id instead of a path."""
 FULL_DISK = ("No space left", "PytorchStreamWriter", "file write failed")
 """What torch.save (RuntimeError) and safetensors (SafetensorError) say on a full disk, neither as OSError."""
 
@@ -117,7 +119,7 @@ def _inputs(stage: Stage, config: RunConfig) -> dict[str, Path]:
     """Setting -> path outside of the run folder, of those that are set."""
     values = {name: reduce(getattr, name.split("."), config) for name in stage.inputs}
     paths = {name: Path(str(value)) for name, value in values.items() if value is not None}
-    return {name: path for name, path in paths.items() if name != "model.name" or _is_local(str(path))}
+    return {name: path for name, path in paths.items() if name not in NAME_OR_PATH or _is_local(str(path))}
 
 
 def _is_local(model: str) -> bool:

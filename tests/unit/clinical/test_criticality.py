@@ -1,4 +1,4 @@
-"""What counts as critical: cases written before the rules, facts of the method, phantoms with known truth."""
+"""What counts as critical: cases written before the rules, facts of the method, phantoms whose truth is known."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import random
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
 import yaml
 
-from radflow.clinical.criticality import RuleCriticality
+from radflow.clinical.criticality import RuleCriticality, probability
 
 FILE = Path(__file__).with_name("criticality_cases.yaml")
 EASY = {"plain", "normal"}
@@ -47,6 +48,4 @@ def halves() -> tuple[list[Case], list[Case]]:
 
 def wrong(cases: list[Case]) -> list[Case]:
     judges = {name: RuleCriticality(name) for name in {case.ontology for case in cases}}
-    return [
-        case for case in cases if judges[case.ontology].decide("a", case.text).is_critical != case.is_critical
-    ]
+    return [case for case in cases if judges[case.ontology].decide("a", case.text).is_critical != case.is_critical]
