@@ -190,6 +190,45 @@ class GraphWords(Entry):
     uncertain_before: Phrases = ()
 
 
+class Agreement(Entry):
+    """What may differ between the Findings and the Impression of one report without being a disagreement.
+
+    All names are observations unless said otherwise. The words (``old`` ...) stand in agreement.yaml, shared.
+
+    Attributes:
+        same: groups of observations that speak of one thing: each supports, and acknowledges, the others.
+        follows: an observation of the Impression: those of the Findings from which it may be concluded.
+        denies: what an observation's denial denies beside itself ("lungs are clear": consolidation).
+        denied_by: observations that are denials when they are present ("normal chest"): what they deny.
+        denies_if_acute: as ``denies``, of what isn't said to be old ("no acute disease": pneumothorax).
+        denies_if_new: as ``denies``, only of what is said to be new or acute, or to be moderate or more.
+        must_report: what the Impression must not leave out unless it is said to be old, beside all that is
+            critical; what is urgent must not be left out when it is said to be new.
+        unasked: never unsupported: what an Impression may bring in from elsewhere.
+        grades: groups of observations that exclude each other on one side, in rising order.
+        ranks: names of severities and their rank; another rank is another severity.
+        levels: names of levels (upper, lower) and the anatomy that lies there; another level, another place.
+        old, recent: words that say since when; ``limits`` those that leave a denial open for the small.
+        history: words that bring in the past or an operation: such a phrase needs no support.
+    """
+
+    same: tuple[tuple[Name, ...], ...] = ()
+    follows: dict[Name, tuple[Name, ...]] = {}
+    denies: dict[Name, tuple[Name, ...]] = {}
+    denied_by: dict[Name, tuple[Name, ...]] = {}
+    denies_if_acute: dict[Name, tuple[Name, ...]] = {}
+    denies_if_new: dict[Name, tuple[Name, ...]] = {}
+    must_report: tuple[Name, ...] = ()
+    unasked: tuple[Name, ...] = ()
+    grades: tuple[tuple[Name, ...], ...] = ()
+    ranks: dict[Name, int] = {}
+    levels: dict[Name, tuple[Name, ...]] = {}
+    old: tuple[Phrase, ...] = ()
+    recent: tuple[Phrase, ...] = ()
+    limits: tuple[Phrase, ...] = ()
+    history: tuple[Phrase, ...] = ()
+
+
 class Ontology(Entry):
     """One modality's observations and how to read them.
 
@@ -207,6 +246,7 @@ class Ontology(Entry):
             sentence whose stop is missing; false for languages that write nouns with capitals.
         cues: the shared ones (cues.yaml), to which an ontology's own ``cues:`` are added.
         graph: the shared words of graphs (graph.yaml), to which an ontology's own ``graph:`` are added.
+        agreement: when Findings and Impression agree; its shared words (agreement.yaml) come with it.
     """
 
     name: Name
@@ -223,6 +263,7 @@ class Ontology(Entry):
     capitals_open_sentences: bool = True
     cues: Cues
     graph: GraphWords = GraphWords()
+    agreement: Agreement = Agreement()
 
     @cached_property
     def extras(self) -> tuple[str, ...]:
