@@ -408,14 +408,25 @@ class RewardConfig(Section):
     language_metric: str = Field(
         "bleu-2", description="What compares the words: bleu-2, rouge-l or bertscore."
     )
+    language_encoder: ModelName = Field(
+        "bertscore-minilm",
+        description="BERTScore's model: a named convention, a model folder (./ or / in front) or a hub id.",
+    )
     domain_reader: str = Field(
         "lexicon-graph",
         description="What reads entities and relations: lexicon-graph, radgraph, radgraph-xl, "
         "modern-radgraph-xl.",
     )
-    domain_level: Literal["simple", "partial", "complete"] = Field(
-        "partial",
-        description="How much of an entity must match: its label; whether it has a relation; the relations.",
+    domain_level: Literal["simple", "partial", "complete", "partial_complete"] = Field(
+        "partial_complete",
+        description="How much of an entity must match: its label (simple), whether it has a relation "
+        "(partial: the paper), its relations (complete); partial_complete is the mean of these two, which "
+        "sees exchanged sides.",
+    )
+    repetition: Literal["scaled", "ignored"] = Field(
+        "scaled",
+        description="Scale language, domain and Impression by the share of sentences that are new, relative "
+        "to the reference; ignored is the paper, which pays for Findings copied into the Impression.",
     )
     consistency_backend: Literal["labels", "judge", "both"] = Field(
         "labels",

@@ -135,29 +135,32 @@ class HierarchicalReward:
             raise DataError(
                 f"{len(references)} references, {len(predictions)} predictions, {len(study_ids)} ids"
             )
-        scorers = self._scorers
+        config, scorers = self.config, self._scorers
         texts = scorers.canonical([report_key(report) for report in references])
         written = scorers.parse(predictions)
         similarities = scorers.similarity(list(zip(texts, predictions, strict=True)))
         graphs = scorers.graphs([*texts, *predictions])
         labels = self._labels(references, written)
         verdicts = self._verdicts(texts, references, written, study_ids)
-        level = self.config.domain_level
+        factors = self._factors(texts, predictions)
         records = []
         for row, (reference, report) in enumerate(zip(references, written, strict=True)):
+            factor = factors[row]
             found: dict[str, RewardTerm] = {}
             value = terms.language(reference=texts[row], similarity=similarities[row])
-            found["language"] = _term(value, self.config.language, NO_REFERENCE)
-            value = terms.domain(reference=graphs[row], prediction=graphs[len(texts) + row], level=level)
-            found["domain"] = _term(value, self.config.domain, NO_ENTITY)
+            found["language"] = _term(_scaled(value, factor), config.language, NO_REFERENCE)
+            value = terms.domain(
+                reference=graphs[row], prediction=graphs[len(texts) + row], level=config.domain_level
+            )
+            found["domain"] = _term(_scaled(value, factor), config.domain, NO_ENTITY)
             found["consistency"] = self._consistency(reference, report, verdicts.get(row))
             value = terms.impression(
                 reference=labels[row][0],
                 prediction=labels[row][1],
-                uncertain=self.config.impression_uncertain,
+                uncertain=config.impression_uncertain,
                 weights=scorers.severity,
             )
-            found["impression"] = _term(value, self.config.impression, NO_IMPRESSION)
+            found["impression"] = _term(_scaled(value, factor), config.impression, NO_IMPRESSION)
             for name, own in self.own_terms.items():
                 found[name] = _own_term(own, reference, report)
             records.append(RewardScore(study_id=study_ids[row], total=total_of(found), terms=found))
@@ -180,6 +183,13 @@ class HierarchicalReward:
         found = iter(self._scorers.labels([text for text in said if text is not None]))
         labels = [None if text is None else next(found) for text in said]
         return list(zip(labels[: len(references)], labels[len(references) :], strict=True))
+
+    def _factors(self, texts: Sequence[str], predictions: Sequence[str]) -> list[float]:
+        """What each prediction keeps of its language, domain and Impression terms."""
+        if self.config.repetition == "ignored":
+            return [1.0] * len(texts)
+        pairs = zip(self._scorers.novelty(texts), self._scorers.novelty(predictions), strict=True)
+        return [terms.repetition_factor(reference=one, prediction=other) for one, other in pairs]
 
     def _verdicts(
         self,
@@ -255,6 +265,10 @@ def completion_text(completion: Any) -> str:
     if not isinstance(content, str):
         raise DataError("a completion is neither a text nor a list of messages with content")
     return content
+
+
+def _scaled(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
 
 
 def _term(value: float | None, weight: float, reason: str) -> RewardTerm:

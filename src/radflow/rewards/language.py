@@ -15,48 +15,60 @@ REMEMBERED_REFERENCES = 4096
 
 
 class LanguageMetric(Protocol):
-    """Pairs of texts -> the similarity of each in [0, 1], in order."""
+    """Pairs of texts -> the similarity of each, in order; ``None`` where the reference has no words."""
 
-    def score(self, *, references: Sequence[str], predictions: Sequence[str]) -> Sequence[float]: ...
+    def score(self, *, reference: Sequence[str], prediction: Sequence[str]) -> Sequence[float | None]: ...
 
 
 LANGUAGE_METRICS = {
     "bleu-2": "radflow.rewards.language:Bleu2",
     "rouge-l": "radflow.rewards.language:RougeL",
-    "bertscore": "radflow.metrics.embedding:BertScore",
+    "bertscore": "radflow.rewards.language:BertScoreF1",
 }
+ENCODERS = {"bertscore": "radflow.metrics.embedding:BERTScore"}
 
 
-def open_language_metric(name: str) -> LanguageMetric:
-    """The metric of that name.
+def open_language_metric(name: str, *, encoder: str) -> LanguageMetric:
+    """The metric of that name; ``encoder`` is BERTScore's model.
 
     Raises:
-        ConfigError: unknown name, or its module isn't installed.
-        ModelError: its weights are missing.
+        ConfigError: unknown name, or this installation has no BERTScore.
+        ModelError: its model is missing.
     """
-    try:
-        return cast(LanguageMetric, resolve("language metric", LANGUAGE_METRICS, name)())
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"reward.language_metric {name} needs the module {error.name}, which is not installed",
-            next_step="Set reward.language_metric: bleu-2 or rouge-l, or install it.",
-        ) from None
+    metric = resolve("language metric", LANGUAGE_METRICS, name)
+    return cast(LanguageMetric, metric(encoder) if name == "bertscore" else metric())
 
 
 class Bleu2:
     """Sentence BLEU-2 (smoothing method 1, lower-cased); a reference's n-grams are counted once."""
 
-    def score(self, *, references: Sequence[str], predictions: Sequence[str]) -> list[float]:
-        pairs = zip(references, predictions, strict=True)
-        return [_counted(reference).score(prediction) for reference, prediction in pairs]
+    def score(self, *, reference: Sequence[str], prediction: Sequence[str]) -> list[float]:
+        return [_counted(one).score(other) for one, other in zip(reference, prediction, strict=True)]
 
 
 class RougeL:
     """F-measure of the longest common subsequence of words."""
 
-    def score(self, *, references: Sequence[str], predictions: Sequence[str]) -> list[float]:
-        pairs = zip(references, predictions, strict=True)
-        return [rouge_l(reference=reference, prediction=prediction) for reference, prediction in pairs]
+    def score(self, *, reference: Sequence[str], prediction: Sequence[str]) -> list[float]:
+        pairs = zip(reference, prediction, strict=True)
+        return [rouge_l(reference=one, prediction=other) for one, other in pairs]
+
+
+class BertScoreF1:
+    """F1 of BERTScore with any encoder; it hardly sees negation, see `metrics.embedding`."""
+
+    def __init__(self, encoder: str) -> None:
+        try:
+            self._bertscore = resolve("encoder metric", ENCODERS, "bertscore")(encoder)
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                f"reward.language_metric bertscore needs the module {error.name}, which is not installed",
+                next_step="Install it, or set reward.language_metric: bleu-2 or rouge-l.",
+            ) from None
+
+    def score(self, *, reference: Sequence[str], prediction: Sequence[str]) -> list[float | None]:
+        pairs = self._bertscore.score(reference=reference, prediction=prediction)
+        return [None if pair is None else pair.f1 for pair in pairs]
 
 
 @lru_cache(maxsize=REMEMBERED_REFERENCES)

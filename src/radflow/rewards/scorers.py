@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from radflow.clinical.chexpert_classes import LabelValue
+from radflow.clinical.consistency import LabelConsistency
 from radflow.clinical.judge import Judge
 from radflow.clinical.ontology import Ontology
 from radflow.clinical.ontology_file import load_ontology
@@ -22,9 +22,9 @@ from radflow.records import Report
 from radflow.registry import resolve
 from radflow.rewards.language import LANGUAGE_METRICS, open_language_metric
 from radflow.rewards.remembered import Remembered
+from radflow.rewards.terms import novelty
 from radflow.rewards.verdicts import Case, Verdict, ask_judge
 
-CONSISTENCY_RULES = {"labels": "radflow.clinical.consistency:LabelConsistency"}
 RULES = {"rules", "lexicon-graph"}
 """Readers that take an ontology."""
 
@@ -63,6 +63,7 @@ class Scorers:
         graphs: texts -> graphs.
         labels: Impressions -> their labels.
         agree: (findings, impression, text) -> whether the rules find the report consistent.
+        novelty: texts -> share of their sentences that are new.
         similarity: (reference, prediction) -> similarity of their words.
         severity: what each label counts; ``None`` weighs all alike.
     """
@@ -70,10 +71,10 @@ class Scorers:
     def __init__(self, config: RewardConfig, judge: JudgeConfig | None, judge_cache: Path | None) -> None:
         self._config = config
         self._judge = Judge(judge, cache=judge_cache or Path("judge-cache")) if judge else None
-        self._metric = open_language_metric(config.language_metric)
+        self._metric = open_language_metric(config.language_metric, encoder=config.language_encoder)
         self._reader = open_graph_reader(config.domain_reader, **_own(config.domain_reader, config))
         self._labeler = open_labeler(config.impression_labeler, **_own(config.impression_labeler, config))
-        self._rules: Any = None
+        self._rules = LabelConsistency(config.ontology)
         ontology = load_ontology(config.ontology)
         self._no_finding = ontology.no_finding
         is_weighted = config.impression_weighting == "severity"
@@ -84,6 +85,7 @@ class Scorers:
         self.graphs = Remembered(self._reader.read, size=size)
         self.labels = Remembered(self._label_all, size=size)
         self.agree = Remembered(self._check_all, size=size)
+        self.novelty = Remembered(_novelty_all, size=size)
         self.similarity = Remembered(self._compare_all, size=size)
 
     def consistent(self, cases: Sequence[Case], reports: Sequence[Report]) -> list[Verdict]:
@@ -117,14 +119,12 @@ class Scorers:
         ]
 
     def _check_all(self, keys: Sequence[tuple[str | None, str | None, str]]) -> list[bool]:
-        if self._rules is None:
-            self._rules = resolve("consistency check", CONSISTENCY_RULES, "labels")(self._config.ontology)
         reports = [Report(text=text, findings=findings, impression=said) for findings, said, text in keys]
         return [self._rules.check(report).verdict == "consistent" for report in reports]
 
-    def _compare_all(self, pairs: Sequence[tuple[str, str]]) -> Sequence[float]:
+    def _compare_all(self, pairs: Sequence[tuple[str, str]]) -> Sequence[float | None]:
         references, predictions = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-        return self._metric.score(references=references, predictions=predictions)
+        return self._metric.score(reference=references, prediction=predictions)
 
 
 def report_key(report: Report) -> tuple[str | None, str | None, str]:
@@ -156,3 +156,7 @@ def _canonical_all(keys: Sequence[tuple[str | None, str | None, str]]) -> list[s
         render_report(findings=findings, impression=said) if findings or said else text
         for findings, said, text in keys
     ]
+
+
+def _novelty_all(texts: Sequence[str]) -> list[float]:
+    return [novelty(text) for text in texts]

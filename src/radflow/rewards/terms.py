@@ -7,6 +7,7 @@ missing for all completions of one prompt alike. A term whose scorer failed isn'
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Literal
 
@@ -16,12 +17,19 @@ from radflow.metrics.graph_f1 import complete_f1, partial_f1, simple_f1
 from radflow.metrics.labels import Uncertain
 from radflow.records import Report
 
-GraphLevel = Literal["simple", "partial", "complete"]
+GraphLevel = Literal["simple", "partial", "complete", "partial_complete"]
 Labels = Mapping[str, LabelValue]
-_GRAPH_F1 = {"simple": simple_f1, "partial": partial_f1, "complete": complete_f1}
+_GRAPH_F1 = {
+    "simple": (simple_f1,),
+    "partial": (partial_f1,),
+    "complete": (complete_f1,),
+    "partial_complete": (partial_f1, complete_f1),
+}
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
+_HEADER = re.compile(r"^[a-z ]{1,40}:\s*")
 
 
-def language(*, reference: str, similarity: float) -> float | None:
+def language(*, reference: str, similarity: float | None) -> float | None:
     """Similarity of the words of two whole reports, in [0, 1], higher is better.
 
     None when the reference is empty. Values that leave the range (rescaled BERTScore can) are clipped to it.
@@ -32,22 +40,48 @@ def language(*, reference: str, similarity: float) -> float | None:
 
     Source: RadFlow, R_syn (BLEU-2; Papineni et al. 2002, smoothing method 1 of Chen and Cherry 2014).
     """
-    if not reference.strip():
+    if similarity is None or not reference.strip():
         return None
     return min(1.0, max(0.0, similarity))
 
 
-def domain(*, reference: ReportGraph, prediction: ReportGraph, level: GraphLevel = "partial") -> float | None:
+def domain(
+    *, reference: ReportGraph, prediction: ReportGraph, level: GraphLevel = "partial_complete"
+) -> float | None:
     """F1 of the entities and relations of two whole reports, in [0, 1], higher is better.
 
     None when the reference names no entity: F1 as published would be 0 for every report, the reference itself
-    included, and tell nothing.
+    included, and tell nothing. The paper's level is "partial", which doesn't see two findings that exchange
+    their sides; "partial_complete" is the mean of it and of "complete", which does.
 
     Source: RadFlow, R_dom; RadGraph F1 (Delbrouck et al., EMNLP Findings 2022).
     """
     if not reference.entities:
         return None
-    return _GRAPH_F1[level](reference=reference, prediction=prediction)
+    values = [f1(reference=reference, prediction=prediction) for f1 in _GRAPH_F1[level]]
+    return sum(values) / len(values)
+
+
+def novelty(text: str) -> float:
+    """Share of a report's sentences that it has not said before, in (0, 1]; 1 for an empty one.
+
+    Case, white space, the final stop and a section's header are no difference.
+    """
+    said = [sentence.strip().rstrip(".!? ") for sentence in _SENTENCE_END.split(text.lower())]
+    plain = [_HEADER.sub("", sentence) for sentence in said if sentence]
+    return len(set(plain)) / len(plain) if plain else 1.0
+
+
+def repetition_factor(*, reference: float, prediction: float) -> float:
+    """What a report that repeats itself keeps of its reward, in (0, 1]: 1 when it is as new as the reference.
+
+    F1 over sets pays what is said twice like what is said once, and Findings copied into the Impression are
+    always consistent; this makes both unprofitable. Ours, beyond the paper.
+
+    Args:
+        reference, prediction: `novelty` of each.
+    """
+    return min(1.0, prediction / reference)
 
 
 def consistency(*, reference: Report, prediction: Report, is_consistent: bool | None) -> float | None:
