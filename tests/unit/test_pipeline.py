@@ -23,6 +23,7 @@ WRITES = {
     "prepare": ("images/0.png", "prepared.partial.jsonl", "left_out.jsonl", "studies.jsonl"),
     "sft": ("model-base/weights", "checkpoints-sft/1/state", "logs/sft/log", "model-sft/weights"),
     "explore": ("generated.partial.jsonl", "candidates.jsonl", "hard.jsonl", "unscored.jsonl"),
+    "control": ("checkpoints-control/1/state", "logs/control/log", "model-control/weights"),
     "evaluate": ("predictions.jsonl", "scores.jsonl", "summary.json"),
 }
 FINISHED = {

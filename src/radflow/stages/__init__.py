@@ -78,6 +78,17 @@ STAGES = (
         temporary=("generated.partial.jsonl",),
     ),
     Stage(
+        name="control",
+        module="radflow.stages.control",
+        settings=("model", "sft", "control"),
+        inputs=("model.name",),
+        reads=("studies.jsonl", "model-sft"),
+        reads_if_run=("model-rft",),
+        outputs=("model-control",),
+        temporary=("checkpoints-control",),
+        logs=("logs/control",),
+    ),
+    Stage(
         name="evaluate",
         module="radflow.stages.evaluate",
         settings=("model", "evaluate"),

@@ -18,7 +18,7 @@ from radflow.metrics.report_scores import Written, score_report
 from radflow.metrics.summaries import differences, summarise
 from radflow.models.baselines import most_frequent_report, nearest_image_reports
 from radflow.models.generation import generate_reports
-from radflow.models.vlm import load_policy
+from radflow.models.run_models import run_model
 from radflow.records import Candidate, Difference, Interval, Prediction, RowFailure, Score, Study
 from radflow.run_dir import RunDir
 from radflow.terminal import console
@@ -117,8 +117,7 @@ def _write_as(
     run: RunDir,
     studies: Sequence[Study],
 ) -> tuple[list[Prediction], dict[str, Any]]:
-    base = run.path("model-base") if config.model.name == "tiny" else config.model.name
-    policy = load_policy(run.path(folder), config.model, base=base)
+    policy = run_model(config, run, folder)
     partial_file = f"predictions.partial/{system.replace(' ', '-')}.jsonl"
     run.path(partial_file).parent.mkdir(exist_ok=True)
     with Appender(run.path(partial_file), Candidate) as into:
