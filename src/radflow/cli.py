@@ -199,6 +199,40 @@ def label(
         console.print(f"{count} reports labelled -> {out}")
 
 
+@app.command()
+def consistency(
+    reports: Annotated[Path, typer.Argument(help="CSV, JSONL, Parquet, or a folder of .txt files.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="JSONL file to write: a verdict per report.")],
+    backend: Annotated[
+        str, typer.Option(help="labels (rules), judge (a language model), or both: rules, judge if unsure.")
+    ] = "labels",
+    ontology: Annotated[
+        str, typer.Option(help="chest-xray, carotid-ultrasound, or your own .yaml file.")
+    ] = "chest-xray",
+    config: Annotated[
+        Path | None, typer.Option("--config", help="YAML file with judge settings; see docs/judges.md.")
+    ] = None,
+    overrides: Overrides = None,
+    id_column: Annotated[str, typer.Option(help="Column with the report's id.")] = "id",
+    report_column: Annotated[str, typer.Option(help="Column with the report's text.")] = "report",
+) -> None:
+    """Check whether each report's Impression follows from its Findings: verdict, problems, spans.
+
+    Example: radflow consistency reports.csv -o consistency.jsonl --report-column text
+    """
+    from radflow.clinical.consistency_backends import consistency_backend
+    from radflow.clinical.consistency_file import check_file
+
+    settings = load_config(config, overrides=overrides or ()).judge
+    checker, judge = consistency_backend(
+        backend, ontology=ontology, judge=settings, cache=out.parent / "judge-cache"
+    )
+    counts = check_file(reports, out, checker, id_column=id_column, report_column=report_column)
+    console.print(f"{counts} -> {out}", markup=False, soft_wrap=True)
+    if judge is not None:
+        console.print(f"judge: {judge.tally.summary(settings)}", markup=False, soft_wrap=True)
+
+
 def main() -> None:
     """Entry point: turns errors that a user can act on into one message and an exit code."""
     try:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from radflow.clinical.consistency_rules import Comparison, Problem
+from radflow.clinical.consistency_rules import Comparison
 from radflow.clinical.labeler import RuleLabeler
 from radflow.clinical.ontology import Ontology
-from radflow.clinical.section_claims import Claims, read_claims
+from radflow.clinical.section_claims import Claims, Problem, read_claims
 from radflow.records import Conflict, Consistency, Report
 
 REMEMBERED_SECTIONS = 20_000
@@ -53,7 +53,7 @@ class LabelConsistency:
 
     def examine(self, report: Report) -> Examination:
         """The verdict on one report, and whether the rules are sure of it."""
-        if not _says_something(report.findings) or not _says_something(report.impression):
+        if not has_both_sections(report):
             return Examination(NOT_APPLICABLE, is_sure=True)
         assert report.findings is not None
         assert report.impression is not None
@@ -76,8 +76,9 @@ class LabelConsistency:
         return known
 
 
-def _says_something(section: str | None) -> bool:
-    return section is not None and bool(section.strip())
+def has_both_sections(report: Report) -> bool:
+    """Whether there is anything to compare."""
+    return all(section is not None and section.strip() for section in (report.findings, report.impression))
 
 
 def _conflict(problem: Problem) -> Conflict:

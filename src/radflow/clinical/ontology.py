@@ -242,12 +242,17 @@ class Agreement(Entry):
         denies_if_new: as ``denies``, only of what is said to be new or acute, or to be moderate or more.
         must_report: what the Impression must not leave out unless it is said to be old, beside all that is
             critical; what is urgent must not be left out when it is said to be new.
+        traces: an observation and words of the Findings that speak of it though they are none of its
+            phrases: all of them in one sentence, in any order; ``a*`` is any word that begins so.
+        wrong_position, right_position: words, as in ``traces``, of a sentence that names a device.
         unasked: never unsupported: what an Impression may bring in from elsewhere.
+        coarse: observations whose side, level, severity and course aren't compared.
         grades: groups of observations that exclude each other on one side, in rising order.
         ranks: names of severities and their rank; another rank is another severity.
         levels: names of levels (upper, lower) and the anatomy that lies there; another level, another place.
-        old, recent: words that say since when; ``limits`` those that leave a denial open for the small.
-        history: words that bring in the past or an operation: such a phrase needs no support.
+        old, recent: words that say that a finding is old or harmless, or new.
+        limits: words that leave a denial open for what is small ("no large").
+        history: words that bring in the past or an operation: what stands beside them isn't compared.
     """
 
     same: tuple[tuple[Name, ...], ...] = ()
@@ -257,14 +262,18 @@ class Agreement(Entry):
     denies_if_acute: dict[Name, tuple[Name, ...]] = {}
     denies_if_new: dict[Name, tuple[Name, ...]] = {}
     must_report: tuple[Name, ...] = ()
+    traces: dict[Name, Phrases] = {}
+    wrong_position: Phrases = ()
+    right_position: Phrases = ()
     unasked: tuple[Name, ...] = ()
+    coarse: tuple[Name, ...] = ()
     grades: tuple[tuple[Name, ...], ...] = ()
     ranks: dict[Name, int] = {}
     levels: dict[Name, tuple[Name, ...]] = {}
-    old: tuple[Phrase, ...] = ()
-    recent: tuple[Phrase, ...] = ()
-    limits: tuple[Phrase, ...] = ()
-    history: tuple[Phrase, ...] = ()
+    old: Phrases = ()
+    recent: Phrases = ()
+    limits: Phrases = ()
+    history: Phrases = ()
 
 
 class Ontology(Entry):

@@ -205,9 +205,11 @@ def _names_of_agreement(ontology: Ontology) -> Iterator[tuple[Keys, str, str]]:
             yield ("agreement", key, name), name, "observation"
             for count, target in enumerate(targets):
                 yield ("agreement", key, name, count), target, "observation"
-    for key in ("must_report", "unasked"):
+    for key in ("must_report", "unasked", "coarse"):
         for count, name in enumerate(getattr(rules, key)):
             yield ("agreement", key, count), name, "observation"
+    for name in rules.traces:
+        yield ("agreement", "traces", name), name, "observation"
     for name in rules.ranks:
         yield ("agreement", "ranks", name), name, "severity"
     for level, places in rules.levels.items():

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from radflow.clinical.findings import Finding
 from radflow.clinical.labeler import RuleLabeler
-from radflow.records import Side
+from radflow.records import ConflictKind, Side
 
 _PARTS = re.compile(r"[,;:]|\b(?:and|with|but|although|though|while|however|without)\b")
 _WORD = re.compile(r"[a-z]+")
@@ -38,6 +39,11 @@ class Claim:
                 break
         return frozenset(_WORD.findall(self.sentence[start:end].lower()))
 
+    @cached_property
+    def bag(self) -> frozenset[str]:
+        """Words of the whole sentence, in lower case."""
+        return frozenset(_WORD.findall(self.sentence.lower()))
+
     @property
     def side(self) -> Side | None:
         return self.finding.side
@@ -49,6 +55,7 @@ class Claims:
 
     there: tuple[Claim, ...]
     denied: tuple[Claim, ...]
+    sentences: tuple[str, ...]
 
     @cached_property
     def by_name(self) -> dict[str, list[Claim]]:
@@ -65,13 +72,35 @@ class Claims:
             found.setdefault(claim.finding.observation, []).append(claim)
         return found
 
+    @cached_property
+    def bags(self) -> tuple[tuple[str, tuple[frozenset[str], ...]], ...]:
+        """Each sentence with its words in lower case, and with those of its parts where it has several."""
+        return tuple((sentence, _bags(sentence.lower())) for sentence in self.sentences)
+
+
+def _bags(sentence: str) -> tuple[frozenset[str], ...]:
+    whole = frozenset(_WORD.findall(sentence))
+    parts = _PARTS.split(sentence)
+    return (whole, *(frozenset(_WORD.findall(part)) for part in parts)) if len(parts) > 1 else (whole,)
+
+
+class Problem(NamedTuple):
+    """A disagreement with the claims that show it, and whether the rules are sure of it."""
+
+    kind: ConflictKind
+    label: str
+    findings: Claim | None
+    impression: Claim | None
+    is_sure: bool = True
+
 
 def read_claims(text: str, labeler: RuleLabeler) -> Claims:
     """The claims of a section's text."""
     there: list[Claim] = []
     denied: list[Claim] = []
-    for sentence, located in labeler.read_section(text):
+    read = labeler.read_section(text)
+    for sentence, located in read:
         for item in located:
             claim = Claim(item.finding, sentence, item.offset)
             (denied if item.finding.assertion == "absent" else there).append(claim)
-    return Claims(tuple(there), tuple(denied))
+    return Claims(tuple(there), tuple(denied), tuple(sentence for sentence, _ in read))
