@@ -363,10 +363,63 @@ class AnnotateConfig(Section):
 
 
 class RewardConfig(Section):
-    language: float = Field(1.0, ge=0, description="Weight w_syn of the language term (BLEU-2).")
+    language: float = Field(1.0, ge=0, description="Weight w_syn of the language term; 0 leaves it out.")
     domain: float = Field(1.0, ge=0, description="Weight w_dom of the medical-domain term (graph F1).")
     consistency: float = Field(1.0, ge=0, description="Weight w_con of Findings/Impression consistency.")
     impression: float = Field(1.0, ge=0, description="Weight gamma of the Impression's label F1.")
+    language_metric: str = Field(
+        "bleu-2", description="What compares the words: bleu-2, rouge-l or bertscore."
+    )
+    domain_reader: str = Field(
+        "lexicon-graph",
+        description="What reads entities and relations: lexicon-graph, radgraph, radgraph-xl, "
+        "modern-radgraph-xl.",
+    )
+    domain_level: Literal["simple", "partial", "complete"] = Field(
+        "partial",
+        description="How much of an entity must match: its label; whether it has a relation; the relations.",
+    )
+    consistency_backend: Literal["labels", "judge", "both"] = Field(
+        "labels",
+        description="Who checks Findings against Impression: rules, the judge, or both (either may object).",
+    )
+    impression_labeler: str = Field(
+        "rules", description="Expert model that labels Impressions: rules or chexbert."
+    )
+    impression_uncertain: Literal["absent", "present", "dropped"] = Field(
+        "absent",
+        description="What an uncertain label of an Impression counts as; dropped leaves out a label that the "
+        "reference is uncertain of, and counts a prediction's uncertainty as present.",
+    )
+    impression_weighting: Literal["equal", "severity"] = Field(
+        "equal", description="Whether a label counts as much as its severity in the ontology."
+    )
+    severity_urgent: float = Field(
+        2.0,
+        ge=1,
+        le=100,
+        description="What an urgent label counts when weighted by severity; others count 1.",
+    )
+    severity_critical: float = Field(
+        4.0, ge=1, le=100, description="What a critical label counts when weighted by severity."
+    )
+    ontology: ModelName = Field(
+        "chest-xray",
+        description="Ontology of the rules: chest-xray, carotid-ultrasound, or a .yaml file (./ or / in "
+        "front, relative to this file).",
+    )
+    judge_calls: Literal["group", "single"] = Field(
+        "group", description="Ask the judge for all completions of a study in one call, or for each apart."
+    )
+    cache_size: int = Field(
+        8192, ge=1, le=10_000_000, description="Texts whose reading is remembered, per process."
+    )
+
+    @model_validator(mode="after")
+    def _some_term(self) -> RewardConfig:
+        if not (self.language or self.domain or self.consistency or self.impression):
+            raise ValueError("all four weights are 0, so that every report would get the same reward")
+        return self
 
 
 class RFTConfig(Section):
