@@ -541,9 +541,29 @@ class EngineConfig(Section):
     )
 
 
+StageName = Literal["prepare", "sft", "explore", "annotate", "rft", "control", "evaluate", "report"]
+
+
+class ControlConfig(Section):
+    steps: int | None = Field(
+        None,
+        ge=1,
+        description="Optimiser steps; null takes as many as fit into the time that explore, "
+        "annotate and rft took, by the speed of the first fine-tuning.",
+    )
+    learning_rate: float | None = Field(
+        None, gt=0, lt=1, description="Peak learning rate; null is a third of sft.learning_rate."
+    )
+
+
 class RunConfig(Section):
     """All settings of a run."""
 
+    stages: tuple[StageName, ...] = Field(
+        ("prepare", "sft", "explore", "annotate", "rft", "evaluate", "report"),
+        description="Stages of the run, in their fixed order whatever the order here; control is the one "
+        "that is left out by default.",
+    )
     seed: int = Field(0, ge=0, le=2**32 - 1, description="Seed of every random choice of the run.")
     data: DataConfig = Field(DataConfig(), description="Where studies come from and how they are prepared.")
     model: ModelConfig = Field(ModelConfig(), description="The vision-language model and what of it learns.")
@@ -563,6 +583,9 @@ class RunConfig(Section):
     rft: RFTConfig = Field(
         RFTConfig(),
         description="Reinforcement fine-tuning of the SFT model with CAPO.",
+    )
+    control: ControlConfig = Field(
+        ControlConfig(), description="Fine-tuning continued instead of RFT: what RFT has to beat."
     )
     evaluate: EvaluateConfig = Field(EvaluateConfig(), description="Reports of the model against references.")
     report: ReportConfig = Field(

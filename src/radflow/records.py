@@ -271,6 +271,22 @@ class Interval(Record):
     studies: int
 
 
+class Difference(Record):
+    """How much one system's statistic differs from another's on the same studies, by paired bootstrap.
+
+    Attributes:
+        value, low, high: first minus second, and interval ends.
+        p: two-sided p-value of no difference, above 0.
+        studies: how many studies it rests on.
+    """
+
+    value: float
+    low: float
+    high: float
+    p: float
+    studies: int
+
+
 class Score(Record):
     """How one system's report for one study fares on one part of it.
 

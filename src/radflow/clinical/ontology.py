@@ -21,6 +21,13 @@ Phrases = tuple[Phrase, ...]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=r"^\S(.*\S)?$")]
 
 
+Level = Literal["none", "urgent", "critical"]
+"""How soon somebody must hear of a finding: by the report, within hours, at once; see docs/criticality.md."""
+
+ChangeSaid = Literal["unsaid", "new", "worse", "unchanged", "improved"]
+ACUTE: tuple[ChangeSaid, ...] = ("unsaid", "new", "worse")
+
+
 class Observation(Entry):
     """Something that a report can say is there or isn't.
 
@@ -32,7 +39,7 @@ class Observation(Entry):
         suggests: columns that its presence leaves uncertain (heart failure: Cardiomegaly).
         is_device: a device, not a disease.
         suppresses_no_finding: whether its presence, or doubt about it, rules out the No Finding column.
-        critical: how urgent its presence is.
+        critical: how urgent its presence is where none of `critical_rules` says otherwise.
         needs_anatomy: names of anatomy of which one must stand in the sentence or its heading.
     """
 
@@ -43,7 +50,7 @@ class Observation(Entry):
     suggests: tuple[Name, ...] = ()
     is_device: bool = False
     suppresses_no_finding: bool = True
-    critical: Literal["none", "urgent", "critical"] = "none"
+    critical: Level = "none"
     needs_anatomy: tuple[Name, ...] = ()
 
 
@@ -118,12 +125,42 @@ class Measure(Entry):
         return self
 
 
+class CriticalRule(Entry):
+    """What makes a finding more or less urgent than its observation alone; the first rule that fits decides.
+
+    A rule fits a mention that isn't denied when all of its conditions hold; an empty one always does.
+
+    Attributes:
+        name: what the reason of a verdict calls it.
+        level: how urgent the finding then is.
+        confidence: that a reader would agree, for a finding that is asserted; ``None``: the level's own.
+        observations: what the mention must name, any of these.
+        severities, locations: what it must say, any of these.
+        changes: what it may say of the course; "unsaid" is nothing. Chronic counts as unchanged.
+        together: observations of which one must be asserted too, in the same report or sentence.
+        denied: observations of which one must be denied.
+        within: how far `together` and `denied` look.
+    """
+
+    name: Name
+    level: Level
+    confidence: float | None = Field(default=None, gt=0, le=1)
+    observations: tuple[Name, ...] = Field(min_length=1)
+    severities: tuple[Name, ...] = ()
+    locations: tuple[Name, ...] = ()
+    changes: tuple[ChangeSaid, ...] = Field(default=ACUTE, min_length=1)
+    together: tuple[Name, ...] = ()
+    denied: tuple[Name, ...] = ()
+    within: Literal["report", "sentence"] = "report"
+
+
 class Cues(Entry):
     """Words that decide an assertion, and how far they reach; shared by all ontologies (cues.yaml).
 
     Attributes:
         negation_before, negation_after: deny what follows, or what came before.
         uncertain_before, uncertain_after: leave it open.
+        unlikely: of the uncertain ones, those that speak rather against ("unlikely"), as `criticality` needs.
         evidential: of the uncertain ones, those that a negation swallows ("no opacity to suggest pneumonia").
         open_list: uncertain, and every item of the following list is ("differential includes a, b, c").
         hypothetical_before, hypothetical_after: what they reach isn't said of this image at all.
@@ -141,6 +178,7 @@ class Cues(Entry):
     negation_after: Phrases
     uncertain_before: Phrases
     uncertain_after: Phrases
+    unlikely: Phrases
     evidential: Phrases
     open_list: Phrases
     hypothetical_before: Phrases
@@ -190,6 +228,45 @@ class GraphWords(Entry):
     uncertain_before: Phrases = ()
 
 
+class Agreement(Entry):
+    """What may differ between the Findings and the Impression of one report without being a disagreement.
+
+    All names are observations unless said otherwise. The words (``old`` ...) stand in agreement.yaml, shared.
+
+    Attributes:
+        same: groups of observations that speak of one thing: each supports, and acknowledges, the others.
+        follows: an observation of the Impression: those of the Findings from which it may be concluded.
+        denies: what an observation's denial denies beside itself ("lungs are clear": consolidation).
+        denied_by: observations that are denials when they are present ("normal chest"): what they deny.
+        denies_if_acute: as ``denies``, of what isn't said to be old ("no acute disease": pneumothorax).
+        denies_if_new: as ``denies``, only of what is said to be new or acute, or to be moderate or more.
+        must_report: what the Impression must not leave out unless it is said to be old, beside all that is
+            critical; what is urgent must not be left out when it is said to be new.
+        unasked: never unsupported: what an Impression may bring in from elsewhere.
+        grades: groups of observations that exclude each other on one side, in rising order.
+        ranks: names of severities and their rank; another rank is another severity.
+        levels: names of levels (upper, lower) and the anatomy that lies there; another level, another place.
+        old, recent: words that say since when; ``limits`` those that leave a denial open for the small.
+        history: words that bring in the past or an operation: such a phrase needs no support.
+    """
+
+    same: tuple[tuple[Name, ...], ...] = ()
+    follows: dict[Name, tuple[Name, ...]] = {}
+    denies: dict[Name, tuple[Name, ...]] = {}
+    denied_by: dict[Name, tuple[Name, ...]] = {}
+    denies_if_acute: dict[Name, tuple[Name, ...]] = {}
+    denies_if_new: dict[Name, tuple[Name, ...]] = {}
+    must_report: tuple[Name, ...] = ()
+    unasked: tuple[Name, ...] = ()
+    grades: tuple[tuple[Name, ...], ...] = ()
+    ranks: dict[Name, int] = {}
+    levels: dict[Name, tuple[Name, ...]] = {}
+    old: tuple[Phrase, ...] = ()
+    recent: tuple[Phrase, ...] = ()
+    limits: tuple[Phrase, ...] = ()
+    history: tuple[Phrase, ...] = ()
+
+
 class Ontology(Entry):
     """One modality's observations and how to read them.
 
@@ -201,12 +278,14 @@ class Ontology(Entry):
         observations: by name.
         structures, anatomy, sides, severities: by name, with their phrases.
         measures: numbers that grade an observation.
+        critical_rules: combinations that make a finding critical, or less so; in order.
         side_from_headings: whether a heading such as "RIGHT CAROTID:" gives its side and vessel to the lines
             below it, and a line's only side holds for all that the line says.
         capitals_open_sentences: whether a known word with a capital, behind a word without one, opens a
             sentence whose stop is missing; false for languages that write nouns with capitals.
         cues: the shared ones (cues.yaml), to which an ontology's own ``cues:`` are added.
         graph: the shared words of graphs (graph.yaml), to which an ontology's own ``graph:`` are added.
+        agreement: when Findings and Impression agree; its shared words (agreement.yaml) come with it.
     """
 
     name: Name
@@ -219,10 +298,12 @@ class Ontology(Entry):
     sides: dict[Side, Phrases] = {}
     severities: dict[Name, Phrases] = {}
     measures: tuple[Measure, ...] = ()
+    critical_rules: tuple[CriticalRule, ...] = ()
     side_from_headings: bool = False
     capitals_open_sentences: bool = True
     cues: Cues
     graph: GraphWords = GraphWords()
+    agreement: Agreement = Agreement()
 
     @cached_property
     def extras(self) -> tuple[str, ...]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from radflow.config import RunConfig
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -15,6 +17,7 @@ class Stage:
         settings: config sections that decide its result.
         inputs: settings that name files or folders outside of the run folder that decide its result.
         reads: output files of earlier stages that it reads.
+        reads_if_run: the same, of stages that a run may leave out (setting ``stages``).
         outputs: what it writes; hashed, since later stages' fingerprints rest on it.
         keeps: what it also writes where needed, and later stages need: too large to hash, missed when gone.
         temporary: what only the unfinished stage needs; deleted when it is done.
@@ -26,10 +29,16 @@ class Stage:
     settings: tuple[str, ...]
     reads: tuple[str, ...]
     outputs: tuple[str, ...]
+    reads_if_run: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     keeps: tuple[str, ...] = ()
     temporary: tuple[str, ...] = ()
     logs: tuple[str, ...] = ()
+
+    def reads_in(self, config: RunConfig) -> tuple[str, ...]:
+        """What it reads in a run with these stages."""
+        made = {name for stage in STAGES if stage.name in config.stages for name in stage.outputs}
+        return (*self.reads, *(name for name in self.reads_if_run if name in made))
 
     @property
     def files(self) -> tuple[str, ...]:
