@@ -465,8 +465,8 @@ class RFTConfig(Section):
     )
     scale_rewards: Literal["none", "group", "batch"] = Field(
         "none",
-        description="What advantages are divided by: nothing, or the reward's standard deviation in the group "
-        "or the batch; dividing favours groups in which rewards hardly differ.",
+        description="What advantages are divided by: nothing, or the reward's standard deviation in the "
+        "group or the batch; dividing favours groups in which rewards hardly differ.",
     )
     temperature: float = Field(1.0, gt=0, le=5, description="Sampling temperature of the completions.")
     top_p: float = Field(1.0, gt=0, le=1, description="Nucleus that completions are sampled from.")
@@ -488,8 +488,8 @@ class RFTConfig(Section):
         if self.algorithm == "capo" and self.gradient_accumulation % self.micro_batches_per_rollout == 0:
             raise ValueError(
                 f"num_iterations is {self.num_iterations} and steps_per_generation does not exceed "
-                "gradient_accumulation, so every update is on-policy, the ratio is always 1 and CAPO's clip can "
-                "never act. Set num_iterations to 2 or more and leave steps_per_generation null, or say "
+                "gradient_accumulation, so every update is on-policy, the ratio is always 1 and CAPO's clip "
+                "can never act. Set num_iterations to 2 or more and leave steps_per_generation null, or say "
                 "algorithm: grpo if that is what you want"
             )
         return self
@@ -517,7 +517,9 @@ class RFTConfig(Section):
     @property
     def steps_per_rollout(self) -> int:
         """The fewest optimiser steps after which a generation batch is used up: checkpoints fall there."""
-        return self.micro_batches_per_rollout // gcd(self.micro_batches_per_rollout, self.gradient_accumulation)
+        return self.micro_batches_per_rollout // gcd(
+            self.micro_batches_per_rollout, self.gradient_accumulation
+        )
 
 
 class EvaluateConfig(Section):

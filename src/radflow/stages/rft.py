@@ -7,14 +7,16 @@ from typing import Any
 
 from radflow.config import RunConfig
 from radflow.errors import ConfigError
-from radflow.models.vlm import Policy, load_policy, merged
+from radflow.models.vlm import ADAPTER_FILE, Policy, load_policy
 from radflow.records import Criticality, SelectedStudy, Study
 from radflow.rewards.hierarchical import HierarchicalReward
+from radflow.rewards.scorers import asks_judge
 from radflow.run_dir import RunDir
 from radflow.terminal import console
 from radflow.training.rft import learns_by_lora, train_rft
 from radflow.training.rft_history import Row
 from radflow.training.rollout_rows import RolloutRows, training_studies
+from radflow.training.signatures import signatures
 
 
 def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
@@ -30,10 +32,11 @@ def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
         criticality=criticality,
         chosen_as={row.study_id: row.chosen_as for row in selected},
     )
+    judge = config.judge if asks_judge(config.reward) else None
     policy, facts, history = train_rft(
         sft_model(config, run),
         rows=rows,
-        reward=HierarchicalReward(config.reward),
+        reward=HierarchicalReward(config.reward, judge=judge, judge_cache=run.path("judge-cache")),
         validation=[study for study in studies if study.split == "validation"],
         config=config.rft,
         model_config=config.model,
@@ -44,4 +47,56 @@ def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
         seed=config.seed,
     )
     policy.save(run.path("model-rft"))
-    return facts
+    critical = sum(criticality[study.study_id].is_critical for study in train)
+    found = signatures(history, capo=config.rft.algorithm == "capo")
+    for line in (*outcome(history, facts), *(sign.message for sign in found)):
+        console.print(line)
+    return {
+        **facts,
+        "studies": len(train),
+        "critical_studies": critical,
+        "signatures": [sign.as_dict() for sign in found],
+    }
+
+
+def sft_model(config: RunConfig, run: RunDir) -> Policy:
+    """The SFT model as one whole, its adapter merged: RFT's own adapter, switched off, is then the reference.
+
+    Raises:
+        ConfigError: the KL term needs a reference that does not lie on disk as a whole.
+    """
+    folder = run.path("model-sft")
+    base = run.path("model-base") if config.model.name == "tiny" else config.model.name
+    policy = load_policy(folder, config.model, base=base)
+    if not (folder / ADAPTER_FILE).is_file():
+        return policy
+    if config.rft.beta and not learns_by_lora(config.rft, config.model):
+        raise ConfigError(
+            "the KL term of a whole model needs the SFT model as a whole, and SFT has made an adapter",
+            where="rft.beta, rft.language",
+            next_step="Set rft.language to lora, or rft.beta to 0.",
+        )
+    return Policy(policy.model.merge_and_unload(), policy.processor)
+
+
+def outcome(history: Sequence[Row], facts: Mapping[str, Any]) -> list[str]:
+    """What came of it, in a few lines: rewards from first to last, validation, clip fractions."""
+    steps = [row for row in history if "all/reward" in row]
+    tenth = max(1, len(steps) // 10)
+    start, end = (_mean(part, "all/reward") for part in (steps[:tenth], steps[-tenth:]))
+    lines = [f"{facts['steps']} steps, sampled reward {start:.3f} -> {end:.3f} (first and last tenth)"]
+    validations = [row for row in history if "validation_reward" in row]
+    if len(validations) > 1:
+        best = max(validations[1:], key=lambda row: row["validation_reward"])
+        lines.append(
+            f"validation reward {validations[0]['validation_reward']:.3f} (SFT) -> "
+            f"{best['validation_reward']:.3f} at step {best['step']}, which is kept"
+        )
+    clips = {name: _mean(steps, f"{name}/clip_fraction") for name in ("critical", "normal")}
+    lines.append("clip fraction: " + ", ".join(f"{name} {value:.4f}" for name, value in clips.items()))
+    return lines
+
+
+def _mean(rows: Sequence[Row], name: str) -> float:
+    values = [row[name] for row in rows if name in row]
+    return sum(values) / len(values) if values else 0.0

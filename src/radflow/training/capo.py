@@ -18,7 +18,7 @@ from torch import Tensor
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
-from radflow.errors import ConfigError, RunError
+from radflow.errors import RunError
 from radflow.training.capo_checks import refuse_incompatible, require_that_epsilon_reaches_the_loss
 from radflow.training.checkpoints import CheckpointLoading
 from radflow.training.tally import Tally
@@ -41,6 +41,7 @@ class DefinedReward:
         self.values: list[float | None] = []
 
     def __call__(self, **columns: Any) -> list[float]:
+        columns.pop("log_metric", None)  # a reward's own means; the trainer tallies them by stratum
         self.values = list(self.reward(**columns))
         return [0.0 if value is None else value for value in self.values]
 
@@ -86,7 +87,7 @@ class CAPOTrainer(CheckpointLoading, GRPOTrainer):
         self._recent_failures: deque[tuple[int, int]] = deque(maxlen=FAILURE_WINDOW)
         self._leaves_out_next_pass = False
         self._logps: Tensor | None = None
-        super().__init__(reward_funcs=self._reward, args=args, **arguments)
+        super().__init__(reward_funcs=self._reward, args=args, **arguments)  # type: ignore[arg-type]
         require_that_epsilon_reaches_the_loss(self)
 
     def _send_telemetry(self) -> None:
@@ -99,20 +100,24 @@ class CAPOTrainer(CheckpointLoading, GRPOTrainer):
         return (self.kappa**-exponents).unsqueeze(1).to(self.accelerator.device, torch.float32)
 
     @property
+    def is_training(self) -> bool:
+        return bool(self.model.training)  # type: ignore[union-attr]
+
+    @property
     def reuses_first_pass(self) -> bool:
         """Whether the first pass over a generation batch is the policy that wrote it.
 
         Then its log-probabilities are the old ones, and TRL's extra pass for them is saved.
         """
-        args = self.args
-        return (
+        args: Any = self.args
+        return bool(
             args.steps_per_generation == args.gradient_accumulation_steps
             and self.num_iterations > 1
             and not self.use_vllm
         )
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        self._leaves_out_next_pass = self.model.training and self.reuses_first_pass
+        self._leaves_out_next_pass = self.is_training and self.reuses_first_pass
         try:
             output: dict[str, Any] = super()._generate_and_score_completions(inputs)
         finally:
@@ -135,11 +140,11 @@ class CAPOTrainer(CheckpointLoading, GRPOTrainer):
         factor = inputs["clip_factor"]
         self.epsilon_low, self.epsilon_high = low * factor, high * factor
         try:
-            loss: Tensor = super()._compute_loss(model, inputs)
+            loss: Tensor = super()._compute_loss(model, inputs)  # type: ignore[no-untyped-call]
             self._tally_clip(inputs)
         finally:
             self.epsilon_low, self.epsilon_high = low, high
-        if self.model.training and self.reuses_first_pass:
+        if self.is_training and self.reuses_first_pass:
             inputs.setdefault("old_per_token_logps", self._logps)  # the buffered batch: later passes read it
         return loss
 
@@ -170,13 +175,13 @@ class CAPOTrainer(CheckpointLoading, GRPOTrainer):
                 self.tally.add(f"{stratum}/{name}", total, count)
 
     def _calculate_rewards(self, inputs: list[dict[str, Any]], *arguments: Any) -> Tensor:
-        """(rows of all processes, 1): NaN where the reward is undefined, as TRL's group statistics want it."""
+        """(rows of all processes, 1): NaN where the reward is undefined, which TRL's group means skip."""
         rewards: Tensor = super()._calculate_rewards(inputs, *arguments)
         undefined = torch.tensor([value is None for value in self._reward.values], device=rewards.device)
         undefined = gather(undefined)
         rewards[undefined] = torch.nan
         self._tally_rewards(inputs)
-        if self.model.training:
+        if self.is_training:
             self._stop_at_too_many_failures(int(undefined.sum()), len(undefined))
         return rewards
 
@@ -202,13 +207,13 @@ class CAPOTrainer(CheckpointLoading, GRPOTrainer):
             raise RunError(
                 f"{failures} of the last {rewards} rewards are undefined: the reward's scorer fails",
                 where=f"step {self.state.global_step}",
-                next_step="Check the judge (is its server up?) or rft.max_failures, then run the same command: "
-                "it goes on from the last checkpoint.",
+                next_step="Check the judge (is its server up?) or rft.max_failures, then run the same "
+                "command: it goes on from the last checkpoint.",
             )
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """TRL's log entry, and what was tallied since the last one."""
-        if self.model.training:
+        if self.is_training:
             for name, mean in self.tally.means().items():
                 self._metrics["train"][name] = [mean]
         super().log(logs, start_time)

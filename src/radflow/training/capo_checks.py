@@ -28,8 +28,8 @@ def refuse_incompatible(args: Any, reward: Any, *, kappa: float, peft_config: An
         raise ConfigError(
             "the reward must be one function that is called and returns",
             where="reward_funcs",
-            next_step="TRL counts a None of one function among several as 0: add the terms up in one function "
-            "that returns None for a row it can't score, as HierarchicalReward does.",
+            next_step="TRL counts a None of one function among several as 0: add the terms up in one "
+            "function that returns None for a row it can't score, as HierarchicalReward does.",
         )
     if args.loss_type not in CLIPPED_LOSSES:
         raise ConfigError(
@@ -96,8 +96,8 @@ def require_that_epsilon_reaches_the_loss(trainer: Any) -> None:
         raise ConfigError(
             f"the clip range of each sample doesn't reach the loss (trl {trl.__version__}, "
             f"loss_type {trainer.loss_type}): critical tokens inside the normal range still learn",
-            next_step="Install the trl version that constraints.txt names; if a subclass changes _compute_loss, "
-            "it must read self.epsilon_low and self.epsilon_high, which are tensors (batch, 1) there.",
+            next_step="Install the trl version that constraints.txt names; if a subclass changes "
+            "_compute_loss, it must read epsilon_low and epsilon_high there, which are tensors (batch, 1).",
         )
 
 

@@ -1,14 +1,15 @@
-"""Reinforcement fine-tuning with CAPO: set up TRL, validate with greedy reports, keep the best, go on when cut"""
+"""Reinforcement fine-tuning with CAPO: set TRL up, validate on greedy reports, keep the best, resume"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from peft import LoraConfig
 from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, TrainerCallback
 from trl.trainer.grpo_config import GRPOConfig
@@ -43,9 +44,7 @@ class Validation:
         values: dict[str, list[float]] = {}
         was_training = policy.model.training
         for batch in plan_batches(self.studies, self.model, VALIDATION_BATCH):
-            written = generate_batch(
-                policy, batch, self.model, self.generation, image_root=self.image_root
-            )
+            written = generate_batch(policy, batch, self.model, self.generation, image_root=self.image_root)
             defined(
                 prompts=[prompt_messages(study, self.model) for study in batch],
                 completions=[[{"role": "assistant", "content": row.text}] for row in written],
@@ -124,7 +123,7 @@ def train_rft(
         policy=policy,
         model=policy.model,
         reward_funcs=reward,
-        args=_arguments(config, model_config, policy, validates=validates, checkpoints=checkpoints, seed=seed),
+        args=_arguments(config, model_config, policy, validates=validates, to=checkpoints, seed=seed),
         kappa=config.kappa if config.algorithm == "capo" else 1.0,
         criticality=config.criticality,
         max_failures=config.max_failures,
@@ -200,7 +199,7 @@ def _arguments(
     policy: Policy,
     *,
     validates: bool,
-    checkpoints: Path,
+    to: Path,
     seed: int,
 ) -> GRPOConfig:
     """TRL's arguments; what decides the loss is said explicitly, since TRL's defaults change.
@@ -211,7 +210,7 @@ def _arguments(
     every = _save_steps(config, validates=validates)
     autocast = model.bf16_autocast or policy.model.dtype == torch.bfloat16
     return GRPOConfig(
-        output_dir=str(checkpoints),
+        output_dir=str(to),
         max_steps=config.steps,
         per_device_train_batch_size=_micro_batch(config),
         per_device_eval_batch_size=config.group_size,
@@ -224,7 +223,7 @@ def _arguments(
         warmup_steps=round(config.warmup_fraction * config.steps),
         weight_decay=config.weight_decay,
         max_grad_norm=config.max_grad_norm,
-        gradient_checkpointing=config.gradient_checkpointing,
+        activation_checkpointing=config.gradient_checkpointing,
         loss_type=config.loss_type,
         beta=config.beta,
         epsilon=config.epsilon,
@@ -258,9 +257,7 @@ def _arguments(
 
 
 def _micro_batch(config: RFTConfig) -> int:
-    from accelerate import PartialState
-
-    processes = PartialState().num_processes
+    processes = int(PartialState().num_processes)
     completions, cuts = config.prompts_per_step * config.group_size, config.rollout_cuts * processes
     if completions % cuts:
         raise DataError(

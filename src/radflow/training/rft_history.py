@@ -1,4 +1,4 @@
-"""What reinforcement fine-tuning logged: one JSON object a log entry, shown while it runs, kept when it is cut"""
+"""What reinforcement fine-tuning logs: one JSON object an entry, shown while it runs, kept when it is cut"""
 
 from __future__ import annotations
 

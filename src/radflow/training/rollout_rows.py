@@ -10,6 +10,7 @@ from typing import Any
 from datasets import Dataset
 from PIL import Image
 
+from radflow.clinical.criticality import probability
 from radflow.config import ModelConfig
 from radflow.errors import DataError
 from radflow.models.generation import load_image
@@ -63,11 +64,6 @@ class RolloutRows:
         return tuple(load_image(self.image_root / name) for name in self.studies[row].images)
 
 
-def probability(verdict: Criticality) -> float:
-    """Of being critical, in [0, 1], from a confidence in the verdict, whichever it is."""
-    return verdict.confidence if verdict.is_critical else 1 - verdict.confidence
-
-
 def training_studies(
     studies: Sequence[Study], selected: Sequence[SelectedStudy], criticality: Mapping[str, Criticality]
 ) -> list[Study]:
@@ -91,5 +87,7 @@ def training_studies(
                 next_step="Run annotate again: --redo annotate",
             )
     if not selected:
-        raise DataError("no studies are selected", where="hard.jsonl", next_step="Check the explore settings.")
+        raise DataError(
+            "no studies are selected", where="hard.jsonl", next_step="Check the explore settings."
+        )
     return [known[row.study_id] for row in selected]
