@@ -224,6 +224,21 @@ class Criticality(Record):
     source: str = "rules"
 
 
+class SelectedStudy(Record):
+    """A study that Target Exploration chose for reinforcement fine-tuning.
+
+    Attributes:
+        study_id: the study.
+        chosen_as: why: one of the hardest, an anchor from the rest, by chance, because all are taken, or the
+            hardest of its label group.
+        composite: its composite score in [0, 1]; ``None`` when it was not scored.
+    """
+
+    study_id: str
+    chosen_as: Literal["hardest", "anchor", "random", "all", "stratified"]
+    composite: float | None
+
+
 class RewardTerm(Record):
     """One term of the hierarchical reward for one completion.
 
@@ -270,19 +285,6 @@ class ExploredCandidate(Candidate):
     composite: float | None
     scorers: dict[str, str]
     reason: str | None = None
-
-
-class SelectedStudy(Record):
-    """A training study that Target Exploration chose for reinforcement fine-tuning.
-
-    Attributes:
-        chosen_as: one of the selection's own, or an anchor drawn from the rest.
-        composite: the composite score of its candidate.
-    """
-
-    study_id: str
-    chosen_as: Literal["hardest", "anchor", "random", "all", "stratified"]
-    composite: float | None
 
 
 class Interval(Record):

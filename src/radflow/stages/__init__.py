@@ -78,6 +78,16 @@ STAGES = (
         temporary=("generated.partial.jsonl",),
     ),
     Stage(
+        name="rft",
+        module="radflow.stages.rft",
+        settings=("model", "reward", "rft"),
+        inputs=("model.name",),
+        reads=("studies.jsonl", "hard.jsonl", "criticality.jsonl", "model-sft"),
+        outputs=("model-rft", "rft_history.jsonl"),
+        temporary=("checkpoints-rft",),
+        logs=("logs/rft",),
+    ),
+    Stage(
         name="control",
         module="radflow.stages.control",
         settings=("model", "sft", "control"),
