@@ -51,7 +51,7 @@ def options(
 
 @app.command()
 def run(config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None) -> None:
-    """Run all stages: prepare, sft, evaluate. Finished ones are skipped, a cut one goes on.
+    """Run all stages: prepare, sft, evaluate, report. Finished ones are skipped, a cut one goes on.
 
     Example: radflow run configs/quickstart.yaml -o runs/first
     """
@@ -78,6 +78,12 @@ def evaluate(
 ) -> None:
     """Write and score reports of held-out studies: predictions.jsonl, scores.jsonl, summary.json."""
     _run_stages(config, out, overrides, redo, "evaluate")
+
+
+@app.command()
+def report(config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None) -> None:
+    """Write the run's page of curves, metrics and cases: report.html."""
+    _run_stages(config, out, overrides, redo, "report")
 
 
 def _run_stages(

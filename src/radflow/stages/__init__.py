@@ -21,7 +21,7 @@ class Stage:
         outputs: what it writes; hashed, since later stages' fingerprints rest on it.
         keeps: what it also writes where needed, and later stages need: too large to hash, missed when gone.
         temporary: what only the unfinished stage needs; deleted when it is done.
-        logs: what nothing needs; stays until the stage is redone.
+        logs: what no result rests on; stays until the stage is redone.
     """
 
     name: str
@@ -66,7 +66,7 @@ STAGES = (
         outputs=("model-sft",),
         keeps=("model-base",),
         temporary=("model-base.unfinished", "checkpoints-sft"),
-        logs=("logs/sft",),
+        logs=("logs/sft", "sft_history.jsonl"),
     ),
     Stage(
         name="evaluate",
@@ -75,5 +75,13 @@ STAGES = (
         inputs=("model.name",),
         reads=("studies.jsonl", "model-sft"),
         outputs=("predictions.jsonl", "scores.jsonl", "summary.json"),
+    ),
+    Stage(
+        name="report",
+        module="radflow.stages.report",
+        settings=("report",),
+        reads=("studies.jsonl", "predictions.jsonl", "scores.jsonl", "summary.json"),
+        reads_if_run=("candidates.jsonl", "hard.jsonl", "criticality.jsonl", "rft_history.jsonl"),
+        outputs=("report.html",),
     ),
 )
