@@ -646,9 +646,7 @@ class RunConfig(Section):
         ControlConfig(), description="Fine-tuning continued instead of RFT: what RFT has to beat."
     )
     evaluate: EvaluateConfig = Field(EvaluateConfig(), description="Reports of the model against references.")
-    report: ReportConfig = Field(
-        ReportConfig(), description="The HTML report. Checked now; its stage is not in this version yet."
-    )
+    report: ReportConfig = Field(ReportConfig(), description="The HTML report.")
     engine: EngineConfig = Field(
         EngineConfig(), description="How per-row work is spread; never changes results."
     )

@@ -64,7 +64,12 @@ class Pipeline:
     def __call__(self, *names: str, redo: str | None = None, **sections: Any) -> list[str]:
         """Stages that ran."""
         self.ran = []
-        run_stages(RunConfig.model_validate(sections), self.folder, names=names or None, redo=redo)
+        run_stages(
+            RunConfig.model_validate({"stages": tuple(WRITES), **sections}),
+            self.folder,
+            names=names or None,
+            redo=redo,
+        )
         return self.ran
 
     def refusal(self, *names: str, kind: type[RadflowError] = RunError, **options: Any) -> str:

@@ -21,7 +21,7 @@ class Stage:
         outputs: what it writes; hashed, since later stages' fingerprints rest on it.
         keeps: what it also writes where needed, and later stages need: too large to hash, missed when gone.
         temporary: what only the unfinished stage needs; deleted when it is done.
-        logs: what nothing needs; stays until the stage is redone.
+        logs: what no result rests on; stays until the stage is redone.
     """
 
     name: str
@@ -66,7 +66,7 @@ STAGES = (
         outputs=("model-sft",),
         keeps=("model-base",),
         temporary=("model-base.unfinished", "checkpoints-sft"),
-        logs=("logs/sft",),
+        logs=("logs/sft", "sft_history.jsonl"),
     ),
     Stage(
         name="explore",
@@ -96,7 +96,7 @@ STAGES = (
         reads_if_run=("model-rft",),
         outputs=("model-control",),
         temporary=("checkpoints-control",),
-        logs=("logs/control",),
+        logs=("logs/control", "control_history.jsonl"),
     ),
     Stage(
         name="evaluate",
@@ -107,5 +107,13 @@ STAGES = (
         reads_if_run=("model-rft", "model-control"),
         outputs=("predictions.jsonl", "scores.jsonl", "summary.json"),
         temporary=("predictions.partial",),
+    ),
+    Stage(
+        name="report",
+        module="radflow.stages.report",
+        settings=("report",),
+        reads=("studies.jsonl", "predictions.jsonl", "scores.jsonl", "summary.json"),
+        reads_if_run=("candidates.jsonl", "hard.jsonl", "criticality.jsonl", "rft_history.jsonl"),
+        outputs=("report.html",),
     ),
 )

@@ -34,6 +34,7 @@ from radflow.models.vlm import Policy, parameter_counts, pick_device, set_traina
 from radflow.records import Study
 from radflow.terminal import console, progress_bar
 from radflow.training.checkpoints import CheckpointLoading, last_whole_checkpoint
+from radflow.training.history import write_history
 from radflow.training.report_rows import LengthGroupedSampler, NewEpoch, ReportRows, with_others_images
 
 SMALL_VOCABULARY = 8192
@@ -125,6 +126,7 @@ def train_sft(
     checkpoints: Path,
     logs: Path,
     seed: int,
+    history: Path | None = None,
 ) -> tuple[Policy, dict[str, Any]]:
     """Fine-tune, going on from the last whole checkpoint if there is one.
 
@@ -132,6 +134,7 @@ def train_sft(
         validation: studies whose loss decides early stopping and the best checkpoint; may be empty.
         checkpoints: folder of the trainer's checkpoints.
         logs: folder of TensorBoard events.
+        history: file for losses and learning rate, one JSON object a logged step; written at the end.
 
     Returns:
         The policy at its best validation loss (the last step without validation), and facts for the manifest.
@@ -173,6 +176,8 @@ def train_sft(
         result = trainer.train(resume_from_checkpoint=str(resumed_from) if resumed_from else None)
     finally:
         progress.progress.stop()
+    if history is not None:
+        write_history(history, trainer.state.log_history)
     best_loss = trainer.state.best_metric
     others = ReportRows(
         with_others_images(validation), model_config, image_root=image_root, augment=False, seed=seed
