@@ -11,6 +11,11 @@ from radflow.records import Side
 
 _GROWING = frozenset(("worse", "new"))
 _FADING = frozenset(("improved", "resolved"))
+SIZE_RATIO = 1.5
+_NUMBER = re.compile(r"\d{1,4}(?:\.\d{1,3})?")
+_SIZE = re.compile(
+    r"((?:\d{1,4}(?:\.\d{1,3})?\s?[x×]\s?){0,2}\d{1,4}(?:\.\d{1,3})?)[\s-]?(mm|cm)\b(?!\s?/)", re.IGNORECASE
+)
 _LEFT = re.compile(
     r"\b(?:left\w*|lll|lul|lt|lingula\w*|bilateral\w*|both|bibas\w*|biapical)\b", re.IGNORECASE
 )
@@ -58,6 +63,7 @@ class Details:
             self._other_grade(claim, same_side)
             or self._other_severity(claim, same_side)
             or _other_course(claim, same_side)
+            or _other_size(claim, same_side)
         ):
             return same_side[0]
         return None
@@ -84,7 +90,8 @@ class Details:
         others = {other_rank for other in same if (other_rank := self._rank(other)) is not None}
         if rank is None or not others or rank in others:
             return False
-        return not any(len(self._ranks_said(item)) > 1 for item in (claim, *same))
+        said: set[int] = set().union(*map(self._ranks_said, same))
+        return said.isdisjoint(self._ranks_said(claim))
 
     def _ranks_said(self, claim: Claim) -> set[int]:
         """Ranks of the severity words of a sentence: "small to moderate" names two."""
@@ -131,3 +138,21 @@ def _other_course(claim: Claim, same: Sequence[Claim]) -> bool:
         return False
     one, other = claim.finding.change, same[0].finding.change
     return (one in _GROWING and other in _FADING) or (one in _FADING and other in _GROWING)
+
+
+def _other_size(claim: Claim, same: Sequence[Claim]) -> bool:
+    """Whether both sentences hold one measurement and one is half as large again as the other, or more."""
+    if len(same) != 1:
+        return False
+    sizes, others = _sizes_mm(claim.sentence), _sizes_mm(same[0].sentence)
+    if len(sizes) != 1 or len(others) != 1 or not min(*sizes, *others):
+        return False
+    return max(*sizes, *others) / min(*sizes, *others) >= SIZE_RATIO
+
+
+def _sizes_mm(sentence: str) -> list[float]:
+    """The largest dimension of each measurement: "2.2 x 1.6 cm" is one of 22 mm."""
+    return [
+        max(map(float, _NUMBER.findall(match[1]))) * (10.0 if match[2].lower() == "cm" else 1.0)
+        for match in _SIZE.finditer(sentence)
+    ]

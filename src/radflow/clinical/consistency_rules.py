@@ -27,12 +27,13 @@ class Comparison:
         self._details = Details(ontology)
         self._devices = DevicePositions(ontology)
         self._old, self._recent = frozenset(rules.old), frozenset(rules.recent)
-        self._limits, self._history = frozenset(rules.limits), frozenset(rules.history)
+        self._limits, self._history = Traces(rules.limits), frozenset(rules.history)
         self._unasked = frozenset((*rules.unasked, *rules.denied_by))
         self._graded = {name for group in rules.grades for name in group}
         self._denied_with = _turned(rules.denies)
         items = ontology.observations.items()
-        self._always = {name for name, item in items if item.critical == "critical"} | set(rules.must_report)
+        self._critical = {name for name, item in items if item.critical == "critical"}
+        self._always = self._critical | set(rules.must_report)
         self._when_new = {name for name, item in items if item.critical == "urgent"} - self._always
 
     def problems(self, findings: Claims, impression: Claims) -> tuple[list[Problem], bool]:
@@ -66,6 +67,10 @@ class Comparison:
         support = _named(findings.by_name, self._support[name])
         if not support:
             return self._without_support(claim, findings, impression)
+        if not exact and claim.finding.assertion == "present":
+            denial = self._denial_in(findings, claim)
+            if denial is not None and denial.finding.observation == name:
+                return Problem("contradicted", name, denial, claim, is_sure=False), False
         other = self._details.conflict(claim, exact, support)
         if other is not None and not self._has_trace_elsewhere(claim, support, findings):
             is_sure = bool(exact) and claim.finding.assertion == "present"
@@ -128,7 +133,7 @@ class Comparison:
 
     def _reaches(self, denial: Claim, claim: Claim) -> bool:
         """Whether a denial reaches a claim: "no large effusion" leaves a small one open."""
-        if denial.finding.severity is None and not denial.words & self._limits:
+        if denial.finding.severity is None and not self._limits.stand_in(denial.words):
             return True
         rank = self.rules.ranks.get(claim.finding.severity or "", 0)
         return rank >= 2 or (claim.finding.change == "new" or bool(claim.words & self._recent))
@@ -142,17 +147,18 @@ class Comparison:
             for target in {name: None, **dict.fromkeys(self.rules.denies.get(name, ()))}:
                 for claim in findings.by_name.get(target, ()):
                     if (
-                        claim.finding.assertion == "present"
+                        (claim.finding.assertion == "present" or target in self._critical)
                         and sides_meet(denial.side, claim.side)
                         and self._reaches(denial, claim)
                         and (target == name or self._is_fresh(claim))
                         and not self._acknowledged(claim, impression)
                     ):
-                        yield Problem("contradicted", target, claim, denial, is_sure=target == name)
+                        is_sure = target == name and claim.finding.assertion == "present"
+                        yield Problem("contradicted", target, claim, denial, is_sure)
             yield from self._of_summary(denial, findings, impression)
         for claim in impression.there:
             targets = self.rules.denied_by.get(claim.finding.observation, ())
-            if not targets or claim.words & self._limits:
+            if not targets or self._limits.stand_in(claim.words):
                 continue
             for other in _named(findings.by_name, targets):
                 if (
@@ -185,12 +191,16 @@ class Comparison:
             for other in findings.denied_by_name.get(denial.finding.observation, ())
         )
 
-    def _acknowledged(self, claim: Claim, impression: Claims) -> bool:
-        """Whether the Impression speaks of what a claim of the Findings says, under any of its names."""
+    def _acknowledged(self, claim: Claim, impression: Claims, *, is_loose: bool = True) -> bool:
+        """Whether the Impression speaks of what a claim of the Findings says, under any of its names.
+
+        ``is_loose``: also under the name of something that it may be concluded from.
+        """
         name = claim.finding.observation
         for other, claims in impression.by_name.items():
             is_kin = name in self._same[other] or (
-                name not in self._graded and (name in self._support[other] or other in self._support[name])
+                name not in self._graded
+                and (name in self._support[other] or (is_loose and other in self._support[name]))
             )
             if is_kin and any(sides_meet(claim.side, item.side) for item in claims):
                 return True
@@ -204,7 +214,7 @@ class Comparison:
             due = (name in self._always and self._is_fresh(claim)) or (
                 name in self._when_new and self._is_new(claim)
             )
-            if due and not self._acknowledged(claim, impression):
+            if due and not self._acknowledged(claim, impression, is_loose=False):
                 yield Problem("critical_omitted", name, claim, None)
 
     def _is_fresh(self, claim: Claim) -> bool:
