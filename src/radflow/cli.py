@@ -220,7 +220,6 @@ def label(
 
 
 @app.command()
-<<<<<<< HEAD
 def consistency(
     reports: Annotated[Path, typer.Argument(help="CSV, JSONL, Parquet, or a folder of .txt files.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="JSONL file to write: a verdict per report.")],
@@ -232,22 +231,11 @@ def consistency(
     ] = "chest-xray",
     config: Annotated[
         Path | None, typer.Option("--config", help="YAML file with judge settings; see docs/judges.md.")
-=======
-def reward(
-    reference: Annotated[Path, typer.Option(help="References: CSV, JSONL, Parquet, or a folder of .txt.")],
-    prediction: Annotated[Path, typer.Option(help="Generated reports, likewise; ids must match.")],
-    out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="JSONL file for all terms of every report.")
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", help="YAML file with the sections reward and judge.")
->>>>>>> reward
     ] = None,
     overrides: Overrides = None,
     id_column: Annotated[str, typer.Option(help="Column with the report's id.")] = "id",
     report_column: Annotated[str, typer.Option(help="Column with the report's text.")] = "report",
 ) -> None:
-<<<<<<< HEAD
     """Check whether each report's Impression follows from its Findings: verdict, problems, spans.
 
     Example: radflow consistency reports.csv -o consistency.jsonl --report-column text
@@ -263,7 +251,22 @@ def reward(
     console.print(f"{counts} -> {out}", markup=False, soft_wrap=True)
     if judge is not None:
         console.print(f"judge: {judge.tally.summary(settings)}", markup=False, soft_wrap=True)
-=======
+
+
+@app.command()
+def reward(
+    reference: Annotated[Path, typer.Option(help="References: CSV, JSONL, Parquet, or a folder of .txt.")],
+    prediction: Annotated[Path, typer.Option(help="Generated reports, likewise; ids must match.")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="JSONL file for all terms of every report.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="YAML file with the sections reward and judge.")
+    ] = None,
+    overrides: Overrides = None,
+    id_column: Annotated[str, typer.Option(help="Column with the report's id.")] = "id",
+    report_column: Annotated[str, typer.Option(help="Column with the report's text.")] = "report",
+) -> None:
     """Score reports with the hierarchical reward: all terms, why some don't apply, and their means.
 
     Example: radflow reward --reference gold.csv --prediction mine.csv -o rewards.jsonl
@@ -278,7 +281,6 @@ def reward(
     print_result("\n".join(table.lines()))
     if out is not None:
         console.print(f"{len(table.totals) + table.undefined} reports scored -> {out}")
->>>>>>> reward
 
 
 def main() -> None:
