@@ -23,13 +23,15 @@ WRITES = {
     "prepare": ("images/0.png", "prepared.partial.jsonl", "left_out.jsonl", "studies.jsonl"),
     "sft": ("model-base/weights", "checkpoints-sft/1/state", "logs/sft/log", "model-sft/weights"),
     "explore": ("generated.partial.jsonl", "candidates.jsonl", "hard.jsonl", "unscored.jsonl"),
+    "annotate": ("annotated.partial.jsonl", "criticality.jsonl", "annotate_failures.jsonl"),
     "evaluate": ("predictions.jsonl", "scores.jsonl", "summary.json"),
 }
 FINISHED = {
     "images/0.png", "left_out.jsonl", "studies.jsonl", "model-base/weights", "logs/sft/log",
     "model-sft/weights", "candidates.jsonl", "hard.jsonl", "unscored.jsonl",
     "predictions.jsonl", "scores.jsonl", "summary.json",
-    "manifests/prepare.json", "manifests/sft.json", "manifests/explore.json", "manifests/evaluate.json",
+    "manifests/prepare.json", "manifests/sft.json", "manifests/explore.json",
+    "manifests/annotate.json", "manifests/evaluate.json", "criticality.jsonl", "annotate_failures.jsonl",
     ".lock",
 }  # fmt: skip
 Action = Callable[[RunDir], None]
@@ -91,7 +93,7 @@ def fail(error: BaseException) -> Action:
 
 
 def test_finished_stages_are_skipped_and_temporary_files_gone(stages: Pipeline) -> None:
-    assert stages() == ["prepare", "sft", "explore", "evaluate"]
+    assert stages() == ["prepare", "sft", "explore", "annotate", "evaluate"]
     assert stages() == []
     assert stages.files() == FINISHED
 
@@ -110,7 +112,7 @@ def test_redo_of_a_stage_that_does_not_run_is_refused_and_deletes_nothing(
 
 def test_redo_of_an_unknown_stage_deletes_nothing(stages: Pipeline) -> None:
     stages()
-    assert "prepare, sft, explore, evaluate" in stages.refusal(redo="training", kind=ConfigError)
+    assert "prepare, sft, explore, annotate, evaluate" in stages.refusal(redo="training", kind=ConfigError)
     assert stages.files() == FINISHED
 
 
@@ -139,7 +141,7 @@ def test_redo_with_other_settings_of_an_earlier_stage_deletes_nothing(stages: Pi
 
 def test_redo_runs_the_stage_and_all_later_ones(stages: Pipeline) -> None:
     stages()
-    assert stages(redo="sft", sft={"epochs": 7}) == ["sft", "explore", "evaluate"]
+    assert stages(redo="sft", sft={"epochs": 7}) == ["sft", "explore", "annotate", "evaluate"]
     assert stages("sft", redo="sft", sft={"epochs": 7}) == ["sft"]
     assert "summary.json" not in stages.files()
 
@@ -219,7 +221,7 @@ def test_vanished_inputs_of_finished_stages_are_no_change(stages: Pipeline, tmp_
 
 
 def test_hub_id_is_no_input(stages: Pipeline) -> None:
-    assert stages(model={"name": "some/model"}) == ["prepare", "sft", "explore", "evaluate"]
+    assert stages(model={"name": "some/model"}) == ["prepare", "sft", "explore", "annotate", "evaluate"]
     assert stages(model={"name": "some/model"}) == []
     with RunDir.open(stages.folder) as run:
         assert run.recorded_inputs("sft").keys() == {"studies.jsonl"}
@@ -236,7 +238,7 @@ def test_corrected_command_runs_after_a_mistake(stages: Pipeline, kind: type[Rad
     assert "checkpoints-sft/1/state" in stages.files(), "what tells the reason stays"
     assert not any(name.startswith("manifests/sft") for name in stages.files())
     stages.before["sft"] = starts_afresh
-    assert stages() == ["sft", "explore", "evaluate"]
+    assert stages() == ["sft", "explore", "annotate", "evaluate"]
 
 
 def test_mistake_in_a_stage_that_goes_on_keeps_what_is_done(stages: Pipeline) -> None:
@@ -246,7 +248,7 @@ def test_mistake_in_a_stage_that_goes_on_keeps_what_is_done(stages: Pipeline) ->
     stages.before["sft"] = fail(DataError("an image folder is not mounted"))
     stages.refusal(kind=DataError)
     assert "checkpoints-sft/1/state" in stages.files()
-    assert stages() == ["sft", "explore", "evaluate"]
+    assert stages() == ["sft", "explore", "annotate", "evaluate"]
 
 
 @pytest.mark.parametrize(
@@ -306,7 +308,7 @@ def test_full_disk_outside_of_a_stage_is_explained(
         message = stages.refusal()
     assert FULL in message
     assert "Free space" in message
-    assert stages() == ["prepare", "sft", "explore", "evaluate"] or moment == "delete"
+    assert stages() == ["prepare", "sft", "explore", "annotate", "evaluate"] or moment == "delete"
 
 
 class SafetensorError(Exception):
@@ -324,7 +326,7 @@ class SafetensorError(Exception):
 def test_full_disk_while_weights_are_saved_is_explained(stages: Pipeline, error: Exception) -> None:
     stages.after["sft"] = fail(error)
     assert "Free space" in stages.refusal()
-    assert stages() == ["sft", "explore", "evaluate"]
+    assert stages() == ["sft", "explore", "annotate", "evaluate"]
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes differ"), ValueError("No space left"), KeyError("x")])
