@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -78,6 +79,14 @@ def explore(
 ) -> None:
     """Find the training studies that the fine-tuned model is worst at: candidates.jsonl, hard.jsonl."""
     _run_stages(config, out, overrides, redo, "explore")
+
+
+@app.command()
+def annotate(
+    config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None
+) -> None:
+    """Decide which of the selected studies are critical: criticality.jsonl."""
+    _run_stages(config, out, overrides, redo, "annotate")
 
 
 @app.command()
@@ -281,6 +290,70 @@ def reward(
     print_result("\n".join(table.lines()))
     if out is not None:
         console.print(f"{len(table.totals) + table.undefined} reports scored -> {out}")
+
+
+@app.command()
+def criticality(
+    reports: Annotated[Path, typer.Argument(help="CSV, JSONL, Parquet, or a folder of .txt files.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="JSONL file to write.")],
+    backend: Annotated[
+        str, typer.Option(help="rules, or judge: the model that judge.* settings name.")
+    ] = "rules",
+    ontology: Annotated[
+        str, typer.Option(help="chest-xray, carotid-ultrasound, or your own .yaml file.")
+    ] = "chest-xray",
+    level: Annotated[
+        str,
+        typer.Option(help="critical, or urgent: what counts too is what somebody must hear within hours."),
+    ] = "critical",
+    against: Annotated[
+        Path | None,
+        typer.Option(help="Table of human labels: prints precision, recall, false-positive rate."),
+    ] = None,
+    against_column: Annotated[str, typer.Option(help="Its column with 1 or 0.")] = "is_critical",
+    id_column: Annotated[str, typer.Option(help="Column with the report's id.")] = "id",
+    report_column: Annotated[str, typer.Option(help="Column with the report's text.")] = "report",
+    config: Annotated[Path | None, typer.Option("--config", help="YAML file with judge.* settings.")] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Decide of each report whether somebody must be told at once, with confidence and reason.
+
+    Example: radflow criticality reports.csv -o criticality.jsonl --against labels.csv
+    """
+    from radflow.clinical.criticality import JudgeCriticality, RuleCriticality, levels_from
+    from radflow.clinical.criticality_file import CriticalityJudge, decide_file, read_labels
+    from radflow.metrics.triage import triage_rates
+
+    judge: CriticalityJudge
+    if backend == "rules":
+        judge = RuleCriticality(ontology, levels=levels_from(level))
+    elif backend == "judge":
+        from radflow.clinical.judge import Judge
+
+        settings = load_config(config, overrides=overrides or ())
+        judge = JudgeCriticality(Judge(settings.judge, cache=out.parent / "judge-cache"))
+    else:
+        raise ConfigError(f"unknown backend {backend!r}", next_step="Known: rules, judge.")
+    labels = None
+    if against is not None:
+        labels = read_labels(against, id_column=id_column, column=against_column)
+    counts: Counter[bool | None] = Counter()
+    pairs: list[tuple[bool, bool]] = []
+    for report_id, verdict in decide_file(
+        reports, out, judge, id_column=id_column, report_column=report_column
+    ):
+        counts[verdict] += 1
+        if labels is not None and verdict is not None and report_id in labels:
+            pairs.append((labels[report_id], verdict))
+    unknown = f", {counts[None]} without a verdict" if counts[None] else ""
+    console.print(f"{counts.total()} reports: {counts[True]} critical{unknown} -> {out}")
+    if isinstance(judge, JudgeCriticality):
+        console.print(f"cost of the judge: {judge.judge.tally.summary(judge.judge.config)}")
+    if labels is not None:
+        rates = triage_rates(pairs)
+        for name, rate in rates._asdict().items():
+            print_result(f"{name.replace('_', ' ')}: {rate}")
+        console.print(f"{len(pairs)} verdicts compared; {len(labels) - len(pairs)} labels have no verdict")
 
 
 def main() -> None:

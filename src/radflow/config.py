@@ -398,7 +398,33 @@ class JudgeConfig(Section):
 
 
 class AnnotateConfig(Section):
-    judge: Literal["rules"] = Field("rules", description="Who decides which studies are critical.")
+    judge: Literal["rules", "judge"] = Field(
+        "rules", description="Who decides which studies are critical: rules, or the model of judge.*."
+    )
+    second_judge: Literal["rules", "judge"] | None = Field(
+        None, description="A second one beside it, for their agreement; its verdicts decide nothing."
+    )
+    ontology: ModelName = Field(
+        "chest-xray",
+        description="What the rules read by: chest-xray, carotid-ultrasound, or a .yaml (./ or / in front).",
+    )
+    levels: tuple[Literal["critical", "urgent"], ...] = Field(
+        ("critical",), min_length=1, description="Which levels of the rules count as critical."
+    )
+    flip_rate: Fraction = Field(
+        0.0, description="Share of the verdicts turned round at random, to study a triage that errs."
+    )
+
+    @model_validator(mode="after")
+    def _two_judges(self) -> AnnotateConfig:
+        if self.second_judge == self.judge:
+            raise ValueError(f"second_judge is {self.judge} too; leave it out, or name the other one")
+        return self
+
+    @property
+    def asks_model(self) -> bool:
+        """Whether a language model decides anything."""
+        return "judge" in (self.judge, self.second_judge)
 
 
 class RewardConfig(Section):
@@ -633,7 +659,7 @@ class RunConfig(Section):
         JudgeConfig(), description="The language model that judges, for stages whose settings ask for one."
     )
     annotate: AnnotateConfig = Field(
-        AnnotateConfig(), description="Criticality. Checked now; its stage is not in this version yet."
+        AnnotateConfig(), description="Which of the selected studies are critical, by their references."
     )
     reward: RewardConfig = Field(
         RewardConfig(), description="The hierarchical reward. Checked now; not in this version yet."
@@ -656,6 +682,7 @@ def settings_of(config: RunConfig, *sections: str) -> dict[str, Any]:
     """The named sections as plain JSON values, for manifests and fingerprints."""
     dumped = config.model_dump(mode="json")
     settings = {name: dumped[name] for name in sections}
-    if "data" in sections and config.data.sections.fallback == "judge":  # then it decides what was read, too
+    reads_by_judge = "data" in sections and config.data.sections.fallback == "judge"
+    if reads_by_judge or ("annotate" in sections and config.annotate.asks_model):
         settings["judge"] = {name: dumped["judge"][name] for name in ("model", "seed")}
     return settings

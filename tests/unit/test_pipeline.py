@@ -23,15 +23,18 @@ WRITES = {
     "prepare": ("images/0.png", "prepared.partial.jsonl", "left_out.jsonl", "studies.jsonl"),
     "sft": ("model-base/weights", "checkpoints-sft/1/state", "logs/sft/log", "model-sft/weights"),
     "explore": ("generated.partial.jsonl", "candidates.jsonl", "hard.jsonl", "unscored.jsonl"),
+    "annotate": ("annotated.partial.jsonl", "criticality.jsonl", "annotate_failures.jsonl"),
+    "rft": ("checkpoints-rft/1/state", "logs/rft/log", "model-rft/weights", "rft_history.jsonl"),
     "control": ("checkpoints-control/1/state", "logs/control/log", "model-control/weights"),
     "evaluate": ("predictions.jsonl", "scores.jsonl", "summary.json"),
 }
+ALL = list(WRITES)
 FINISHED = {
     "images/0.png", "left_out.jsonl", "studies.jsonl", "model-base/weights", "logs/sft/log",
-    "model-sft/weights", "candidates.jsonl", "hard.jsonl", "unscored.jsonl",
-    "predictions.jsonl", "scores.jsonl", "summary.json",
-    "manifests/prepare.json", "manifests/sft.json", "manifests/explore.json", "manifests/evaluate.json",
-    ".lock",
+    "model-sft/weights", "candidates.jsonl", "hard.jsonl", "unscored.jsonl", "criticality.jsonl",
+    "annotate_failures.jsonl", "logs/rft/log", "model-rft/weights", "rft_history.jsonl",
+    "logs/control/log", "model-control/weights", "predictions.jsonl", "scores.jsonl", "summary.json", ".lock",
+    *(f"manifests/{name}.json" for name in ALL),
 }  # fmt: skip
 Action = Callable[[RunDir], None]
 
@@ -97,7 +100,7 @@ def fail(error: BaseException) -> Action:
 
 
 def test_finished_stages_are_skipped_and_temporary_files_gone(stages: Pipeline) -> None:
-    assert stages() == ["prepare", "sft", "explore", "evaluate"]
+    assert stages() == ALL
     assert stages() == []
     assert stages.files() == FINISHED
 
@@ -116,7 +119,9 @@ def test_redo_of_a_stage_that_does_not_run_is_refused_and_deletes_nothing(
 
 def test_redo_of_an_unknown_stage_deletes_nothing(stages: Pipeline) -> None:
     stages()
-    assert "prepare, sft, explore, evaluate" in stages.refusal(redo="training", kind=ConfigError)
+    assert "prepare, sft, explore, annotate, rft, control, evaluate" in stages.refusal(
+        redo="training", kind=ConfigError
+    )
     assert stages.files() == FINISHED
 
 
@@ -145,7 +150,7 @@ def test_redo_with_other_settings_of_an_earlier_stage_deletes_nothing(stages: Pi
 
 def test_redo_runs_the_stage_and_all_later_ones(stages: Pipeline) -> None:
     stages()
-    assert stages(redo="sft", sft={"epochs": 7}) == ["sft", "explore", "evaluate"]
+    assert stages(redo="sft", sft={"epochs": 7}) == ALL[1:]
     assert stages("sft", redo="sft", sft={"epochs": 7}) == ["sft"]
     assert "summary.json" not in stages.files()
 
@@ -225,7 +230,7 @@ def test_vanished_inputs_of_finished_stages_are_no_change(stages: Pipeline, tmp_
 
 
 def test_hub_id_is_no_input(stages: Pipeline) -> None:
-    assert stages(model={"name": "some/model"}) == ["prepare", "sft", "explore", "evaluate"]
+    assert stages(model={"name": "some/model"}) == ALL
     assert stages(model={"name": "some/model"}) == []
     with RunDir.open(stages.folder) as run:
         assert run.recorded_inputs("sft").keys() == {"studies.jsonl"}
@@ -242,7 +247,7 @@ def test_corrected_command_runs_after_a_mistake(stages: Pipeline, kind: type[Rad
     assert "checkpoints-sft/1/state" in stages.files(), "what tells the reason stays"
     assert not any(name.startswith("manifests/sft") for name in stages.files())
     stages.before["sft"] = starts_afresh
-    assert stages() == ["sft", "explore", "evaluate"]
+    assert stages() == ALL[1:]
 
 
 def test_mistake_in_a_stage_that_goes_on_keeps_what_is_done(stages: Pipeline) -> None:
@@ -252,7 +257,7 @@ def test_mistake_in_a_stage_that_goes_on_keeps_what_is_done(stages: Pipeline) ->
     stages.before["sft"] = fail(DataError("an image folder is not mounted"))
     stages.refusal(kind=DataError)
     assert "checkpoints-sft/1/state" in stages.files()
-    assert stages() == ["sft", "explore", "evaluate"]
+    assert stages() == ALL[1:]
 
 
 @pytest.mark.parametrize(
@@ -312,7 +317,7 @@ def test_full_disk_outside_of_a_stage_is_explained(
         message = stages.refusal()
     assert FULL in message
     assert "Free space" in message
-    assert stages() == ["prepare", "sft", "explore", "evaluate"] or moment == "delete"
+    assert stages() == ALL or moment == "delete"
 
 
 class SafetensorError(Exception):
@@ -330,7 +335,7 @@ class SafetensorError(Exception):
 def test_full_disk_while_weights_are_saved_is_explained(stages: Pipeline, error: Exception) -> None:
     stages.after["sft"] = fail(error)
     assert "Free space" in stages.refusal()
-    assert stages() == ["sft", "explore", "evaluate"]
+    assert stages() == ALL[1:]
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes differ"), ValueError("No space left"), KeyError("x")])

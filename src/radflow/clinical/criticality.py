@@ -11,10 +11,12 @@ from typing import NamedTuple
 
 from radflow.clinical.judge import Judge
 from radflow.clinical.judge_questions import JudgeFailure, criticality_question
-from radflow.clinical.labeler import Located, RuleLabeler
+from radflow.clinical.labeler import Located, RuleLabeler, bodies
 from radflow.clinical.ontology import ChangeSaid, CriticalRule, Level, Ontology
 from radflow.clinical.phrases import expand
 from radflow.clinical.tokens import tokens
+from radflow.data.sources.checks import HAS_WORD
+from radflow.errors import ConfigError
 from radflow.records import Assertion, Change, Criticality, Report, Side
 
 CONFIDENCE: dict[Level, float] = {"critical": 0.9, "urgent": 0.8, "none": 0.0}
@@ -26,7 +28,20 @@ QUIET = 0.05
 NEAR = 0.2
 """The same when something is urgent, but of a level that isn't asked for."""
 UNKNOWN = 0.5
-"""The same when the report says nothing that can be read."""
+"""The same when no section that describes the image says anything."""
+
+
+def levels_from(lowest: str) -> tuple[Level, ...]:
+    """The levels that count when ``lowest`` does: critical, or urgent and critical.
+
+    Raises:
+        ConfigError: another word.
+    """
+    if lowest == "critical":
+        return ("critical",)
+    if lowest == "urgent":
+        return ("critical", "urgent")
+    raise ConfigError(f"unknown level {lowest!r}", next_step="Known: critical, urgent.")
 
 
 def probability(verdict: Criticality) -> float:
@@ -89,7 +104,7 @@ class RuleCriticality:
         top = max(counted, key=lambda item: item.probability, default=None)
         if top is not None:
             p = max(top.probability, QUIET)
-        elif not located:
+        elif not (located or _says_anything(text)):
             p = UNKNOWN
         else:
             p = NEAR if seen else QUIET
@@ -101,6 +116,12 @@ class RuleCriticality:
             reason=_reason(top, seen, located, is_critical=is_critical),
             source="rules",
         )
+
+    def decide_all(
+        self, reports: Iterable[tuple[str, Report | str]], *, total: int | None = None
+    ) -> Iterator[Criticality | JudgeFailure]:
+        """A verdict for each (study id, report), in order; a rule judge never fails."""
+        return (self.decide(study_id, report) for study_id, report in reports)
 
     def _grade(self, located: Sequence[Located]) -> Iterator[Seen]:
         """Findings of any urgency, in order of position."""
@@ -130,6 +151,11 @@ class RuleCriticality:
         if assertion == "present":
             return 1.0
         return UNLIKELY if cue and tuple(tokens(cue).words) in self._unlikely else UNCERTAIN
+
+
+def _says_anything(text: str) -> bool:
+    """Whether a section that describes the image holds a word."""
+    return any(HAS_WORD.search(text, start, end) for start, end, _ in bodies(text))
 
 
 def _said(entry: Located, assertion: Assertion) -> bool:

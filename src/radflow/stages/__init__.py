@@ -78,6 +78,16 @@ STAGES = (
         temporary=("generated.partial.jsonl",),
     ),
     Stage(
+        name="annotate",
+        module="radflow.stages.annotate",
+        settings=("annotate",),
+        inputs=("annotate.ontology",),
+        reads=("studies.jsonl", "hard.jsonl"),
+        outputs=("criticality.jsonl", "annotate_failures.jsonl"),
+        keeps=("criticality_second.jsonl",),
+        temporary=("annotated.partial.jsonl", "annotated_second.partial.jsonl"),
+    ),
+    Stage(
         name="rft",
         module="radflow.stages.rft",
         settings=("model", "reward", "rft"),

@@ -1,0 +1,112 @@
+"""A file of reports -> a JSONL row of criticality for each, row by row in flat memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from radflow.clinical.judge_questions import JudgeFailure
+from radflow.data.report_files import json_line, read_reports, whole_file
+from radflow.data.sources.checks import id_text, is_empty
+from radflow.data.tables import read_rows, require_columns
+from radflow.errors import DataError
+from radflow.records import Criticality, Report
+
+_TRUE, _FALSE = frozenset(("1", "1.0", "true", "yes")), frozenset(("0", "0.0", "false", "no"))
+
+
+class CriticalityJudge(Protocol):
+    """Whatever decides: verdicts or typed failures, in the order of the reports."""
+
+    def decide_all(
+        self, reports: Iterable[tuple[str, Report | str]], *, total: int | None = None
+    ) -> Iterator[Criticality | JudgeFailure]: ...
+
+
+def decide_file(
+    source: Path,
+    out: Path,
+    judge: CriticalityJudge,
+    *,
+    id_column: str = "id",
+    report_column: str = "report",
+) -> Iterator[tuple[str, bool | None]]:
+    """Write a row for each report and yield its id and verdict; ``out`` is complete when this ends.
+
+    A report that is missing, and one on which the judge failed, get ``null`` for a verdict: never false.
+
+    Raises:
+        DataError: unreadable input, unwritable output, or another kind of output file.
+        JudgeError: the judge can't be used at all.
+    """
+    if out.suffix != ".jsonl":
+        raise DataError(
+            f"criticality is written as .jsonl, not {out.suffix or 'a file without suffix'}",
+            where=str(out),
+            next_step="Name the output criticality.jsonl.",
+        )
+    reports = read_reports(source, id_column=id_column, report_column=report_column)
+    with whole_file(out, source=source) as write:
+        for row in _rows(reports, judge):
+            write(json_line(row))
+            yield row["id"], row["is_critical"]
+
+
+def _rows(reports: Iterable[tuple[str, str | None]], judge: CriticalityJudge) -> Iterator[dict[str, Any]]:
+    waiting: deque[tuple[str, bool]] = deque()
+
+    def asked() -> Iterator[tuple[str, str]]:
+        for report_id, text in reports:
+            has_text = bool(text and text.strip())
+            waiting.append((report_id, has_text))
+            if has_text and text is not None:
+                yield report_id, text
+
+    for result in judge.decide_all(asked()):
+        while not waiting[0][1]:
+            yield _unknown(waiting.popleft()[0], "no report")
+        waiting.popleft()
+        if isinstance(result, JudgeFailure):
+            yield _unknown(result.study_id, f"judge failed: {result.kind}, {result.message}")
+        else:
+            verdict = result.model_dump()
+            yield {"id": verdict.pop("study_id"), **verdict}
+    for report_id, _ in waiting:
+        yield _unknown(report_id, "no report")
+
+
+def _unknown(report_id: str, reason: str) -> dict[str, Any]:
+    return {"id": report_id, "is_critical": None, "confidence": None, "reason": reason, "source": None}
+
+
+def read_labels(path: Path, *, id_column: str = "id", column: str = "is_critical") -> dict[str, bool]:
+    """Report id -> whether people call it critical; rows with an empty cell are left out.
+
+    Raises:
+        DataError: unreadable file, missing column, repeated id, or a cell that is neither 1 nor 0, true nor
+            false, yes nor no.
+    """
+    labels: dict[str, bool] = {}
+    for number, row in read_rows(path, only=[id_column, column]):
+        where = f"{path}, row {number}"
+        require_columns(row, {id_column: "--id-column", column: "--against-column"}, where=where)
+        report_id, cell = id_text(row[id_column]), row[column]
+        if report_id is None or report_id in labels:
+            raise DataError(
+                "a label has no id" if report_id is None else f"the id {report_id!r} occurs a second time",
+                where=where,
+                next_step="Give every label the unique id of its report.",
+            )
+        if is_empty(cell):
+            continue
+        word = str(cell).strip().lower()
+        if word not in _TRUE | _FALSE:
+            raise DataError(
+                f"the cell in {column!r} says neither yes nor no",
+                where=where,
+                next_step="Write 1 or 0, true or false, yes or no; leave it empty where nobody decided.",
+            )
+        labels[report_id] = word in _TRUE
+    return labels
