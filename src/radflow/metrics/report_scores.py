@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,22 +103,43 @@ def _keys(observation: str, side: str | None, with_side: bool) -> list[tuple[str
     return [(observation, each) for each in (("left", "right") if side == "bilateral" else (side,))]
 
 
+class Statistic(NamedTuple):
+    """What a metric is computed from: rows of counts, one a study, and what their sums give."""
+
+    name: str
+    study_ids: tuple[str, ...]
+    rows: Matrix
+    aggregate: Callable[[Matrix], Matrix]
+
+
 def summarise(
-    scores: Sequence[Score], config: EvaluateConfig, *, seed: int
+    scores: Sequence[Score],
+    config: EvaluateConfig,
+    *,
+    seed: int,
+    patients: Mapping[str, str | None] | None = None,
 ) -> dict[str, dict[str, Interval]]:
     """Per system: every metric of every part over its studies, with bootstrap intervals.
 
     Keys are ``part/metric``: corpus BLEU-1..4 (no smoothing), mean ROUGE-L, and on phantoms micro precision,
-    recall and F1 of findings, overall (``findings/...``), with sides, and by observation.
+    recall and F1 of findings, overall (``findings_truth/...``), with sides, and by observation.
+
+    Args:
+        patients: patient of each study; patients with several are then resampled as a whole.
     """
     systems = list(dict.fromkeys(score.system for score in scores))
     summary: dict[str, dict[str, Interval]] = {}
     for system in systems:
         mine = [score for score in scores if score.system == system]
         metrics: dict[str, Interval] = {}
-        for name, rows, aggregate in _statistics(mine):
+        for name, study_ids, rows, aggregate in statistics_of(mine):
             interval = bootstrap_interval(
-                rows, aggregate, samples=config.bootstrap_samples, confidence=config.confidence, seed=seed
+                rows,
+                aggregate,
+                samples=config.bootstrap_samples,
+                confidence=config.confidence,
+                seed=seed,
+                clusters=None if patients is None else [patients.get(study_id) for study_id in study_ids],
             )
             if interval is not None:
                 metrics[name] = interval
@@ -126,27 +147,28 @@ def summarise(
     return summary
 
 
-Statistic = tuple[str, Matrix, Callable[[Matrix], Matrix]]
-
-
-def _statistics(scores: Sequence[Score]) -> Iterator[Statistic]:
+def statistics_of(scores: Sequence[Score]) -> Iterator[Statistic]:
+    """Every metric that these scores have, with a row for each of its studies, in the order given."""
     for part in PARTS:
         rows = [score for score in scores if score.part == part]
         if not rows:
             continue  # no reference has this part
+        ids = tuple(score.study_id for score in rows)
         counts = np.array([score.bleu_counts for score in rows], dtype=np.float64)
         for order in range(1, MAX_ORDER + 1):
-            yield f"{part}/bleu_{order}", counts, partial(bleu_from_counts, order=order)
-        yield f"{part}/rouge_l", np.array([[score.rouge_l, 1.0] for score in rows]), mean_of_rows
+            yield Statistic(f"{part}/bleu_{order}", ids, counts, partial(bleu_from_counts, order=order))
+        means = np.array([[score.rouge_l, 1.0] for score in rows])
+        yield Statistic(f"{part}/rouge_l", ids, means, mean_of_rows)
     with_truth = [score for score in scores if score.findings is not None]
     if with_truth:
-        yield from _finding_statistics("findings_truth", [score.findings or {} for score in with_truth])
-        yield from _finding_statistics(
-            "findings_truth_with_side", [score.findings_with_side or {} for score in with_truth]
-        )
+        ids = tuple(score.study_id for score in with_truth)
+        found = [score.findings or {} for score in with_truth]
+        yield from _finding_statistics("findings_truth", ids, found)
+        found = [score.findings_with_side or {} for score in with_truth]
+        yield from _finding_statistics("findings_truth_with_side", ids, found)
 
 
-def _finding_statistics(prefix: str, rows: Sequence[Counts]) -> Iterator[Statistic]:
+def _finding_statistics(prefix: str, ids: tuple[str, ...], rows: Sequence[Counts]) -> Iterator[Statistic]:
     def matrix(names: Sequence[str]) -> Matrix:
         return np.array(
             [np.sum([row.get(name, (0, 0, 0)) for name in names], axis=0) for row in rows], dtype=np.float64
@@ -154,9 +176,9 @@ def _finding_statistics(prefix: str, rows: Sequence[Counts]) -> Iterator[Statist
 
     observations = sorted({name for row in rows for name in row})
     for ratio in (precision, recall, f1):
-        yield f"{prefix}/{ratio.__name__}", matrix(observations), ratio
+        yield Statistic(f"{prefix}/{ratio.__name__}", ids, matrix(observations), ratio)
     for observation in observations:
-        yield f"{prefix}/f1/{observation}", matrix([observation]), f1
+        yield Statistic(f"{prefix}/f1/{observation}", ids, matrix([observation]), f1)
 
 
 def precision(counts: Matrix) -> Matrix:

@@ -48,7 +48,8 @@ def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
         train = [study for study in studies if study.split == "train"]
         written += _baselines(train, held_out, run)
     scores = _score(written, config)
-    summary = summarise(scores, config.evaluate, seed=config.seed)
+    patients = {study.study_id: study.patient_id for study in held_out}
+    summary = summarise(scores, config.evaluate, seed=config.seed, patients=patients)
     write_jsonl(run.path("scores.jsonl"), scores)
     write_json(
         run.path("summary.json"),
