@@ -17,7 +17,7 @@ from rich.markup import escape
 from radflow import __version__
 from radflow.config_file import load_config, show_config
 from radflow.errors import ConfigError, RadflowError
-from radflow.terminal import console, print_result
+from radflow.terminal import console, print_result, print_table
 
 app = typer.Typer(
     help="Teach vision-language models to write radiology reports. Research software, not a medical device.",
@@ -354,6 +354,50 @@ def criticality(
         for name, rate in rates._asdict().items():
             print_result(f"{name.replace('_', ' ')}: {rate}")
         console.print(f"{len(pairs)} verdicts compared; {len(labels) - len(pairs)} labels have no verdict")
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="Folder with the first system's scores.jsonl.")],
+    second: Annotated[
+        Path | None, typer.Argument(help="Folder with the second system's; default: the same folder.")
+    ] = None,
+    system_a: Annotated[str | None, typer.Option(help="The first system; default: model.")] = None,
+    system_b: Annotated[str | None, typer.Option(help="The second system; default: model.")] = None,
+    shared_only: Annotated[
+        bool, typer.Option("--shared-only", help="Leave out studies that only one of them has.")
+    ] = False,
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option("--metric", help="Only this metric or pattern, e.g. 'report/*'; may be repeated."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Folder for compare.json and .md; default: the first.")
+    ] = None,
+    samples: Annotated[int, typer.Option(min=100, help="Resamplings and random swaps.")] = 10_000,
+    confidence: Annotated[float, typer.Option(min=0.5, max=0.999, help="Coverage of the intervals.")] = 0.95,
+    seed: Annotated[int, typer.Option(min=0, help="Of the resamplings and swaps.")] = 0,
+) -> None:
+    """Compare two systems on the same studies: differences with intervals, paired tests, effect sizes.
+
+    Example: radflow compare runs/rft runs/sft, or radflow compare runs/sft --system-b "nearest image"
+    """
+    from radflow.reporting.comparison import compare_folders, comparison_table, write_comparison
+
+    compared = compare_folders(
+        first,
+        second or first,
+        system_a=system_a,
+        system_b=system_b,
+        shared_only=shared_only,
+        samples=samples,
+        seed=seed,
+        confidence=confidence,
+        metrics=metrics or (),
+    )
+    files = write_comparison(compared, out or first)
+    print_table(comparison_table(compared))
+    console.print(f"all numbers: {files[0]}, table: {files[1]}")
 
 
 def main() -> None:

@@ -13,13 +13,21 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 
+PIPED_WIDTH = 160
 console = Console(stderr=True, highlight=False)
 
 
 def print_result(text: str) -> None:
     """Print a result on stdout, unformatted, so that it can be piped."""
     sys.stdout.write(text + "\n")
+
+
+def print_table(table: Table) -> None:
+    """Print a table on stdout; piped, it is as wide as it needs to be."""
+    is_terminal = sys.stdout.isatty()
+    Console(file=sys.stdout, highlight=False, width=None if is_terminal else PIPED_WIDTH).print(table)
 
 
 def progress_bar() -> Progress:

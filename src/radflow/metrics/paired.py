@@ -8,7 +8,7 @@ import numpy as np
 
 from radflow.errors import DataError
 from radflow.metrics.resampling import Aggregate, Matrix, bootstrap_sums, cluster_sums, swap_sums
-from radflow.metrics.statistics import percentile_interval, scored_studies
+from radflow.metrics.statistics import interval_of_draws, scored_studies, true_tail
 from radflow.records import Difference
 
 
@@ -25,7 +25,8 @@ def paired_difference(
     """Paired bootstrap of ``statistic(a) - statistic(b)``: both systems are drawn on the same studies.
 
     The two-sided p-value is that of the interval turned round: the share of resamplings on the other side
-    of 0, doubled, with one added to numerator and denominator, so that it is never 0.
+    of 0, with one added to numerator and denominator so that it is never 0, doubled; for few studies
+    corrected as the interval is.
 
     Args:
         rows_a, rows_b: (studies, columns) per-study counts; row i of both is the same study. A study in
@@ -47,10 +48,9 @@ def paired_difference(
     value = float(difference_of(rows.sum(axis=0), statistic))
     if not np.isfinite(value):
         return None
-    sums = bootstrap_sums(cluster_sums(rows, clusters), samples=samples, seed=seed)
-    draws = difference_of(sums, statistic)
-    low, high = percentile_interval(draws, confidence=confidence)
-    return Difference(value=value, low=low, high=high, p=bootstrap_p(draws), studies=studies)
+    units = cluster_sums(rows, clusters)
+    draws = difference_of(bootstrap_sums(units, samples=samples, seed=seed), statistic)
+    return bootstrap_difference(value, draws, confidence=confidence, units=len(units), studies=studies)
 
 
 def paired_permutation(
@@ -111,11 +111,24 @@ def difference_of(sums: Matrix, statistic: Aggregate) -> Matrix:
     return np.asarray(statistic(first) - statistic(second))
 
 
-def bootstrap_p(draws: Matrix) -> float:
-    """Two-sided p in (0, 1] from (samples,) resampled differences; those that are NaN are left out."""
+def bootstrap_difference(
+    value: float, draws: Matrix, *, confidence: float, units: int, studies: int
+) -> Difference:
+    """Interval and p from (samples,) resampled differences, of ``units`` studies or patients each."""
+    low, high = interval_of_draws(draws, confidence=confidence, units=units)
+    p = bootstrap_p(draws, units=units)
+    return Difference(value=value, low=low, high=high, p=p, studies=studies)
+
+
+def bootstrap_p(draws: Matrix, *, units: int) -> float:
+    """Two-sided p in (0, 1] from (samples,) resampled differences; those that are NaN are left out.
+
+    It is below 1 - confidence where the interval of that confidence leaves out 0.
+    """
     draws = draws[np.isfinite(draws)]
     smaller = min(int((draws <= 0).sum()), int((draws >= 0).sum()))
-    return min(1.0, 2 * (smaller + 1) / (len(draws) + 1))
+    share = (smaller + 1) / (len(draws) + 1)
+    return 1.0 if share >= 0.5 else 2 * true_tail(share, units)
 
 
 def permutation_p(null: Matrix, observed: float, *, is_exact: bool) -> float:

@@ -5,8 +5,9 @@ Texts are never scored again: intervals and tests only re-aggregate what `report
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +20,20 @@ from radflow.metrics.statistics import bootstrap_interval, mean_of_rows
 from radflow.records import Difference, Interval, Score
 
 Matrix = NDArray[np.float64]
-Statistic = tuple[str, Matrix, Callable[[Matrix], Matrix]]
-"""Name, (studies, columns) rows of sufficient statistics, and what makes the metric of their sums."""
+Patients = Mapping[str, str | None]
+
+
+class Statistic(NamedTuple):
+    """What a metric is computed from: rows of counts, one a study, and what their sums give."""
+
+    name: str
+    study_ids: tuple[str, ...]
+    rows: Matrix
+    aggregate: Callable[[Matrix], Matrix]
 
 
 def summarise(
-    scores: Sequence[Score], config: EvaluateConfig, *, seed: int
+    scores: Sequence[Score], config: EvaluateConfig, *, seed: int, patients: Patients | None = None
 ) -> dict[str, dict[str, Interval]]:
     """Per system: every metric of every part over its studies, with bootstrap intervals.
 
@@ -33,58 +42,76 @@ def summarise(
     convention radeval-micro-14); ``consistent``, the share of reports whose sections agree; on phantoms the
     same measures of findings against the truth table (``findings_truth/...``), also with sides and by
     observation. Keys with ``critical/`` in front are over the studies whose reference is critical.
+
+    Args:
+        patients: patient of each study; patients with several are then resampled as a whole.
     """
-    return {
-        system: {
-            name: interval
-            for name, rows, aggregate in system_statistics(scores, system)
-            if (interval := _interval(rows, aggregate, config, seed)) is not None
+    summary: dict[str, dict[str, Interval]] = {}
+    for system in dict.fromkeys(score.system for score in scores):
+        intervals = {
+            statistic.name: bootstrap_interval(
+                statistic.rows,
+                statistic.aggregate,
+                samples=config.bootstrap_samples,
+                confidence=config.confidence,
+                seed=seed,
+                clusters=_clusters(statistic, patients),
+            )
+            for statistic in statistics_of([score for score in scores if score.system == system])
         }
-        for system in dict.fromkeys(score.system for score in scores)
-    }
+        summary[system] = {name: value for name, value in intervals.items() if value is not None}
+    return summary
 
 
 def differences(
-    scores: Sequence[Score], pairs: Sequence[tuple[str, str]], config: EvaluateConfig, *, seed: int
+    scores: Sequence[Score],
+    pairs: Sequence[tuple[str, str]],
+    config: EvaluateConfig,
+    *,
+    seed: int,
+    patients: Patients | None = None,
 ) -> dict[str, dict[str, Difference]]:
     """Paired differences of all metrics, ``"a - b"`` -> metric -> difference, for pairs that are there."""
-    systems = dict.fromkeys(score.system for score in scores)
+    by_system: dict[str, list[Score]] = {}
+    for score in scores:
+        by_system.setdefault(score.system, []).append(score)
     compared: dict[str, dict[str, Difference]] = {}
     for first, second in pairs:
-        if first not in systems or second not in systems:
+        if first not in by_system or second not in by_system:
             continue
-        others = {name: rows for name, rows, _ in system_statistics(scores, second)}
+        others = {statistic.name: statistic for statistic in statistics_of(by_system[second])}
+        found = {
+            statistic.name: paired_difference(
+                statistic.rows,
+                others[statistic.name].rows,
+                statistic.aggregate,
+                samples=config.bootstrap_samples,
+                confidence=config.confidence,
+                seed=seed,
+                clusters=_clusters(statistic, patients),
+            )
+            for statistic in statistics_of(by_system[first])
+            if statistic.name in others
+        }
         compared[f"{first} - {second}"] = {
-            name: difference
-            for name, rows, aggregate in system_statistics(scores, first)
-            if name in others and (difference := _difference(rows, others[name], aggregate, config, seed))
+            name: difference for name, difference in found.items() if difference is not None
         }
     return compared
 
 
-def _difference(
-    rows: Matrix, others: Matrix, aggregate: Callable[[Matrix], Matrix], config: EvaluateConfig, seed: int
-) -> Difference | None:
-    return paired_difference(
-        rows, others, aggregate, samples=config.bootstrap_samples, confidence=config.confidence, seed=seed
-    )
+def _clusters(statistic: Statistic, patients: Patients | None) -> list[str | None] | None:
+    return None if patients is None else [patients.get(study_id) for study_id in statistic.study_ids]
 
 
-def _interval(
-    rows: Matrix, aggregate: Callable[[Matrix], Matrix], config: EvaluateConfig, seed: int
-) -> Interval | None:
-    return bootstrap_interval(
-        rows, aggregate, samples=config.bootstrap_samples, confidence=config.confidence, seed=seed
-    )
+def statistics_of(scores: Sequence[Score]) -> Iterator[Statistic]:
+    """Every metric that these scores have, on all studies and on the critical ones.
 
-
-def system_statistics(scores: Sequence[Score], system: str) -> Iterator[Statistic]:
-    """All metrics of one system, on all of its studies and on the critical ones."""
-    mine = [score for score in scores if score.system == system]
-    yield from _statistics(mine, by_observation=True)
-    critical = [score for score in mine if score.is_critical]
-    for name, rows, aggregate in _statistics(critical, by_observation=False):
-        yield f"critical/{name}", rows, aggregate
+    Each has a row for each of its studies, in the order given.
+    """
+    yield from _statistics(scores, by_observation=True)
+    critical = [score for score in scores if score.is_critical]
+    for statistic in _statistics(critical, by_observation=False):
+        yield statistic._replace(name=f"critical/{statistic.name}")
 
 
 def _statistics(scores: Sequence[Score], *, by_observation: bool) -> Iterator[Statistic]:
@@ -92,46 +119,50 @@ def _statistics(scores: Sequence[Score], *, by_observation: bool) -> Iterator[St
         rows = [score for score in scores if score.part == part]
         if not rows:
             continue  # no reference has this part
+        ids = tuple(score.study_id for score in rows)
         counts = np.array([score.bleu_counts for score in rows], dtype=np.float64)
         for order in range(1, MAX_ORDER + 1):
-            yield f"{part}/bleu_{order}", counts, partial(bleu_from_counts, order=order)
-        yield f"{part}/rouge_l", _means([score.rouge_l for score in rows]), mean_of_rows
-        yield f"{part}/graph_f1", _means([score.graph_f1 for score in rows]), mean_of_rows
+            yield Statistic(f"{part}/bleu_{order}", ids, counts, partial(bleu_from_counts, order=order))
+        yield from _mean_statistic(f"{part}/rouge_l", ids, [score.rouge_l for score in rows])
+        yield from _mean_statistic(f"{part}/graph_f1", ids, [score.graph_f1 for score in rows])
         labels = [score.labels for score in rows]
-        yield from _count_statistics(f"{part}/label", labels, "_", by_observation=False)
-    consistent = [score.is_consistent for score in scores if score.part == "report"]
-    if any(verdict is not None for verdict in consistent):
-        yield "consistent", _means(consistent), mean_of_rows
-    with_truth = [score for score in scores if score.findings is not None]
-    if with_truth:
-        for name, found in (
-            ("findings_truth", [score.findings or {} for score in with_truth]),
-            ("findings_truth_with_side", [score.findings_with_side or {} for score in with_truth]),
-        ):
-            yield from _count_statistics(name, found, "/", by_observation=by_observation)
+        yield from _count_statistics(f"{part}/label_", ids, labels, by_observation=False)
+    whole = [score for score in scores if score.part == "report"]
+    ids = tuple(score.study_id for score in whole)
+    yield from _mean_statistic("consistent", ids, [score.is_consistent for score in whole])
+    with_truth = [score for score in whole if score.findings is not None]
+    ids = tuple(score.study_id for score in with_truth)
+    for name, found in (
+        ("findings_truth/", [score.findings or {} for score in with_truth]),
+        ("findings_truth_with_side/", [score.findings_with_side or {} for score in with_truth]),
+    ):
+        yield from _count_statistics(name, ids, found, by_observation=by_observation)
 
 
-def _means(values: Sequence[float | None]) -> Matrix:
-    """Rows for `mean_of_rows`; what is not scored counts in neither column."""
-    return np.array([[value or 0.0, value is not None] for value in values], dtype=np.float64)
+def _mean_statistic(name: str, ids: tuple[str, ...], values: Sequence[float | None]) -> Iterator[Statistic]:
+    """The mean over the studies that have a value; none of it where no study has."""
+    scored = [(study_id, value) for study_id, value in zip(ids, values, strict=True) if value is not None]
+    if scored:
+        rows = np.array([[value, 1.0] for _, value in scored], dtype=np.float64)
+        yield Statistic(name, tuple(study_id for study_id, _ in scored), rows, mean_of_rows)
 
 
 def _count_statistics(
-    prefix: str, rows: Sequence[Counts], joint: str, *, by_observation: bool
+    prefix: str, ids: tuple[str, ...], rows: Sequence[Counts], *, by_observation: bool
 ) -> Iterator[Statistic]:
     def matrix(names: Sequence[str]) -> Matrix:
         return np.array(
             [np.sum([row.get(name, (0, 0, 0)) for name in names], axis=0) for row in rows], dtype=np.float64
-        ).reshape(len(rows), 3)
+        )
 
     observations = sorted({name for row in rows for name in row})
     if not observations:
         return
     for ratio in (precision, recall, f1):
-        yield f"{prefix}{joint}{ratio.__name__}", matrix(observations), ratio
+        yield Statistic(f"{prefix}{ratio.__name__}", ids, matrix(observations), ratio)
     if by_observation:
         for observation in observations:
-            yield f"{prefix}/f1/{observation}", matrix([observation]), f1
+            yield Statistic(f"{prefix}f1/{observation}", ids, matrix([observation]), f1)
 
 
 def precision(counts: Matrix) -> Matrix:

@@ -57,8 +57,9 @@ def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
         written += _baselines(train, held_out, run)
     scores = _score(written, config)
     write_jsonl(run.path("scores.jsonl"), scores)
-    systems = summarise(scores, config.evaluate, seed=config.seed)
-    compared = differences(scores, COMPARED, config.evaluate, seed=config.seed)
+    patients = {study.study_id: study.patient_id for study in held_out}
+    systems = summarise(scores, config.evaluate, seed=config.seed, patients=patients)
+    compared = differences(scores, COMPARED, config.evaluate, seed=config.seed, patients=patients)
     unfinished = {
         system: sum(row.system == system and not row.finished for row in predictions) for system in facts
     }

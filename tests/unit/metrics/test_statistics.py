@@ -10,7 +10,7 @@ from nltk.translate.bleu_score import corpus_bleu
 from numpy.typing import NDArray
 
 from radflow.metrics.lexical import bleu_counts, bleu_from_counts, tokenize
-from radflow.metrics.statistics import bootstrap_interval, mean_of_rows
+from radflow.metrics.statistics import bootstrap_interval, expanded_tail, mean_of_rows, true_tail
 from radflow.records import Interval
 
 Matrix = NDArray[np.float64]
@@ -72,7 +72,8 @@ def test_reaggregated_counts_equal_resampled_texts() -> None:
     interval = bootstrap_interval(rows, score, samples=100, confidence=0.9, seed=0)
     assert interval is not None
     assert len(set(naive)) > 50
-    assert (interval.low, interval.high) == pytest.approx(tuple(np.quantile(naive, [0.05, 0.95])))
+    tail = expanded_tail(0.05, 12)
+    assert (interval.low, interval.high) == pytest.approx(tuple(np.quantile(naive, [tail, 1 - tail])))
 
 
 def test_no_studies_have_no_interval() -> None:
@@ -95,3 +96,66 @@ def test_interval_depends_on_the_seed_and_on_nothing_else() -> None:
     values = np.random.default_rng(4).random(30)
     assert interval_of_mean(values, seed=1) == interval_of_mean(values, seed=1)
     assert interval_of_mean(values, seed=1) != interval_of_mean(values, seed=2)
+
+
+@pytest.mark.parametrize("units", [5, 10, 20, 200])
+@pytest.mark.parametrize("tail", [0.1, 0.05, 0.025, 0.005])
+def test_tails_are_expanded_by_students_quantile(units: int, tail: float) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    quantile = stats.t.ppf(tail, units - 1) * np.sqrt(units / (units - 1))
+    assert expanded_tail(tail, units) == pytest.approx(stats.norm.cdf(quantile), rel=0.1, abs=1e-4)
+    assert true_tail(expanded_tail(tail, units), units) == pytest.approx(tail)
+
+
+def test_tails_of_many_studies_and_of_one_stay_as_they_are() -> None:
+    assert expanded_tail(0.025, 1) == true_tail(0.025, 1) == 0.025
+    assert expanded_tail(0.025, 100_000) == pytest.approx(0.025, rel=1e-3)
+
+
+def test_interval_of_few_studies_is_students() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    values = np.random.default_rng(1).normal(0.4, 0.1, 10)
+    interval = interval_of_mean(values, samples=20_000)
+    half = stats.t.ppf(0.975, 9) * values.std(ddof=1) / np.sqrt(10)
+    assert (interval.high - interval.low) / 2 == pytest.approx(half, rel=0.05)
+
+
+def test_studies_of_a_patient_are_drawn_together() -> None:
+    """Four copies of every study tell nothing new: by patient, the interval stays that of the 30."""
+    values = np.random.default_rng(5).random(30)
+    rows = np.column_stack([values, np.ones(30)])
+    options = {"samples": 1000, "confidence": 0.95, "seed": 0}
+    alone = bootstrap_interval(rows, mean_of_rows, **options)  # type: ignore[arg-type]
+    patients = [f"p{number % 30}" for number in range(120)]
+    copied = np.tile(rows, (4, 1))
+    clustered = bootstrap_interval(copied, mean_of_rows, clusters=patients, **options)  # type: ignore[arg-type]
+    naive = bootstrap_interval(copied, mean_of_rows, **options)  # type: ignore[arg-type]
+    assert alone is not None
+    assert clustered is not None
+    assert naive is not None
+    assert (clustered.value, clustered.low, clustered.high) == pytest.approx(
+        (alone.value, alone.low, alone.high)
+    )
+    assert (clustered.studies, naive.studies) == (120, 120)
+    assert naive.high - naive.low < 0.6 * (clustered.high - clustered.low)
+
+
+def test_studies_without_a_patient_stand_alone() -> None:
+    values = np.random.default_rng(6).random(20)
+    rows = np.column_stack([values, np.ones(20)])
+    options = {"samples": 200, "confidence": 0.95, "seed": 0}
+    unknown: list[str | None] = [None] * 20
+    assert bootstrap_interval(rows, mean_of_rows, clusters=unknown, **options) == bootstrap_interval(  # type: ignore[arg-type]
+        rows,
+        mean_of_rows,
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def test_studies_without_a_score_are_left_out_and_not_counted() -> None:
+    rows = np.array([[0.2, 1], [np.nan, 1], [0.4, 1], [0.9, 1]])
+    options = {"samples": 200, "confidence": 0.95, "seed": 0}
+    found = bootstrap_interval(rows, mean_of_rows, **options)  # type: ignore[arg-type]
+    assert found == bootstrap_interval(rows[[0, 2, 3]], mean_of_rows, **options)  # type: ignore[arg-type]
+    assert found is not None
+    assert found.studies == 3
