@@ -88,7 +88,7 @@ def build_cases(files: RunFiles, labeler: RuleLabeler, *, count: int) -> Cases:
             labeler,
             root=files.root,
             is_critical=study in critical,
-            change=f"{metric_name(measure)} {known[study]:+.2f}" if is_change else "",
+            change=f"{metric_name(measure)} {round(known[study], 2) + 0.0:+.2f}" if is_change else "",
         )
         for study in spread(known, count)
     )

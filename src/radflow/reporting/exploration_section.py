@@ -35,10 +35,7 @@ def exploration_section(files: RunFiles, labeler: RuleLabeler) -> Section:
     }
     scored = {study: value for study, value in composites.items() if value is not None}
     train = [study for study in files.studies if study.split == "train"]
-    before, after = (
-        label_shares(train, labeler),
-        label_shares([study for study in train if study.study_id in chosen], labeler),
-    )
+    before, after = _shares_before_and_after(files, train, chosen, labeler)
     ways = Counter(chosen.values())
     how = ", ".join(f"{count} {way}" for way, count in ways.items())
     notes = [f"{len(chosen)} of {len(train)} training studies were chosen: {how or 'none'}."]
@@ -93,6 +90,21 @@ def _chosen_table(scored: Mapping[str, float], chosen: Mapping[str, str]) -> Tab
         if values
     ]
     return Table("Composite score", ("studies", "count", "lowest", "median", "highest"), tuple(rows))
+
+
+def _shares_before_and_after(
+    files: RunFiles, train: Sequence[Study], chosen: Mapping[str, str], labeler: RuleLabeler
+) -> tuple[dict[str, float], dict[str, float]]:
+    """From the counts that the stage recorded; from the reports themselves where it recorded none."""
+    groups = files.facts("explore").get("groups", {})
+    if {"all", "selected"} <= groups.keys():
+        before, after = (
+            {label: count / max(1, group["studies"]) for label, count in group["labels"].items()}
+            for group in (groups["all"], groups["selected"])
+        )
+        return before, {label: after.get(label, 0.0) for label in before}
+    taken = [study for study in train if study.study_id in chosen]
+    return label_shares(train, labeler), label_shares(taken, labeler)
 
 
 def label_shares(studies: Sequence[Study], labeler: RuleLabeler) -> dict[str, float]:

@@ -11,14 +11,19 @@ from radflow.reporting.plots import Line
 from radflow.reporting.scales import Point, short
 from radflow.reporting.view import Table
 
-STRATA = ("critical", "normal")
-LOOKS = {"all": 1, "critical": 2, "normal": 4}
+STRATA = ("all", "critical", "normal")
+CHOICES = ("hardest", "stratified", "anchor", "random")
+LOOKS = {"all": 1, "critical": 2, "normal": 4, "hardest": 2, "stratified": 2, "anchor": 1, "random": 3}
+BY_CHOICE = ", by choice"
 TERMS = ("language", "domain", "consistency", "impression")
 NOT_DRAWN = ("step", "epoch", "total_flos", "num_tokens", "step_time")
-NOT_DRAWN_PREFIXES = ("train_", "eval_runtime", "eval_samples", "eval_steps", "profiling/")
+NOT_DRAWN_PREFIXES = (
+    "train_", "profiling/",
+    *(f"{kind}_{what}" for kind in ("eval", "validation") for what in ("runtime", "samples", "steps")),
+)  # fmt: skip
 
 Quantities = dict[str, dict[str, tuple[Point, ...]]]
-"""Quantity -> all | critical | normal -> points over steps."""
+"""Quantity -> stratum (all, critical, normal; or how a study was chosen) -> points over steps."""
 
 
 def points_of(rows: Iterable[Mapping[str, Any]], key: str) -> tuple[Point, ...]:
@@ -35,13 +40,16 @@ def _is_number(value: object) -> bool:
 
 
 def stratum_of(key: str) -> tuple[str, str]:
-    """A key without its stratum, and the stratum: ``clip_ratio/critical`` -> ("clip_ratio", "critical").
+    """A key without its stratum, and the stratum: ``critical/kl`` -> ("kl", "critical").
 
-    The stratum is a part of the path (``critical/kl``) or the first or last word of one (``kl_critical``);
-    a key without one is of all samples.
+    The stratum is a part of the path or, for critical and normal, the first or last word of one
+    (``kl_critical``); a key without one is of all samples. How a study was chosen (``hardest/reward``) makes
+    a quantity of its own: "reward, by choice".
     """
     pieces = key.split("/")
-    for stratum in STRATA:
+    if len(pieces) > 1 and pieces[0] in ("all", *CHOICES):
+        return "/".join(pieces[1:]) + (BY_CHOICE if pieces[0] in CHOICES else ""), pieces[0]
+    for stratum in STRATA[1:]:
         for index, piece in enumerate(pieces):
             rest = piece.removeprefix(f"{stratum}_").removesuffix(f"_{stratum}")
             if rest != piece or piece == stratum:
@@ -53,7 +61,9 @@ def stratum_of(key: str) -> tuple[str, str]:
 def quantities(rows: Sequence[Mapping[str, Any]]) -> Quantities:
     """All numbers that a history holds, by quantity and stratum, in the order of first appearance."""
     found: Quantities = {}
-    for key in dict.fromkeys(key for row in rows for key in row):
+    keys = dict.fromkeys(key for row in rows for key in row)
+    # What a key says to be of all samples counts before the trainer's own number of the same name.
+    for key in sorted(keys, key=lambda key: key.startswith("all/")):
         name, stratum = stratum_of(key)
         if name in NOT_DRAWN or name.startswith(NOT_DRAWN_PREFIXES):
             continue
@@ -64,15 +74,20 @@ def quantities(rows: Sequence[Mapping[str, Any]]) -> Quantities:
 
 
 def family_of(name: str) -> str:
-    """Which charts a quantity stands with: clip, terms, reward, divergence or other."""
+    """Which charts a quantity stands with: validation, clip, terms, reward, divergence or other."""
+    name = name.removesuffix(BY_CHOICE)
+    if name.startswith("validation_"):
+        return "validation"
     words = set(name.lower().replace("/", " ").replace("_", " ").split())
     if "clip" in words:
         return "clip"
+    if words & {"applies", "undefined"}:
+        return "other"
     if words & {"term", "terms"} or words & set(TERMS):
         return "terms"
     if name in ("reward", "reward_std"):
         return "reward"
-    if words & {"kl", "entropy"}:
+    if words & {"kl", "entropy", "moved"}:
         return "divergence"
     return "other"
 

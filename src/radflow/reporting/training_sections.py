@@ -74,9 +74,10 @@ def rewards_section(files: RunFiles) -> Section:
     if missing:
         return Section("rewards", title, absent=missing)
     found = quantities(files.rows("rft_history.jsonl"))
-    shown = {**family(found, "reward"), **family(found, "terms"), **family(found, "divergence")}
+    families = ("reward", "terms", "validation", "divergence")
+    shown = {name: strata for kind in families for name, strata in family(found, kind).items()}
     other = family(found, "other")
-    folds = [Fold("Numbers", tables=(ends_table("Reward, terms and divergence", shown),))]
+    folds = [Fold("Numbers", tables=(ends_table("Reward, terms, validation and divergence", shown),))]
     if other:
         table = ends_table("Everything else that was logged", other)
         folds.append(Fold("Everything else that was logged", charts=_charts(other), tables=(table,)))
@@ -100,11 +101,17 @@ def clip_section(files: RunFiles) -> Section:
     return Section(
         "clip",
         title,
-        warnings=_inert_clip(by_stratum),
+        warnings=_inert_clip(by_stratum) if _is_capo(files) else (),
         charts=_charts(by_stratum),
         tables=(table,),
         folds=tuple(folds),
     )
+
+
+def _is_capo(files: RunFiles) -> bool:
+    """Its control, plain GRPO, clips critical samples like all others."""
+    settings = files.manifests["rft"].get("config", {}).get("rft", {})
+    return bool(settings.get("algorithm", "capo") == "capo")
 
 
 def _inert_clip(found: Quantities) -> tuple[str, ...]:

@@ -14,7 +14,9 @@ from radflow.terminal import console
 
 def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
     """manifests, studies, predictions, scores, summary and what else the run has -> report.html"""
-    page = render_report(read_run(run, config.stages), cases=config.report.cases)
+    page = render_report(
+        read_run(run, config.stages), cases=config.report.cases, ontology=config.evaluate.ontology
+    )
     write_text_atomically(run.path("report.html"), page)
     console.print(f"report: {run.path('report.html')}", markup=False, soft_wrap=True)
     return {"bytes": len(page.encode()), "cases": config.report.cases}

@@ -191,7 +191,7 @@ def test_inert_clip_is_told(own: Path) -> None:
     told = "CAPO's tighter clip changed nothing"
     assert told in Page(render(own)).text
     rows = [json.loads(line) for line in (own / "rft_history.jsonl").read_text().splitlines()]
-    rows[-1]["clip_ratio/critical"] = 0.01
+    rows[-1]["critical/clip_fraction"] = 0.01
     write_rows(own / "rft_history.jsonl", rows)
     assert told not in Page(render(own)).text
 
@@ -205,3 +205,21 @@ def test_failure_signatures_are_told_with_cause_and_remedy(own: Path) -> None:
     manifest["facts"]["signatures"] = []
     (own / "manifests/rft.json").write_text(json.dumps(manifest))
     assert "None of the known signatures was seen." in Page(render(own)).text
+
+
+def test_a_plain_grpo_run_has_no_clip_to_be_inert(own: Path) -> None:
+    manifest = own / "manifests/rft.json"
+    manifest.write_text(manifest.read_text().replace('"algorithm": "capo"', '"algorithm": "grpo"'))
+    assert "CAPO's tighter clip changed nothing" not in Page(render(own)).text
+
+
+def test_label_counts_of_the_stage_count_before_reading_again(own: Path) -> None:
+    manifest = json.loads((own / "manifests/explore.json").read_text())
+    manifest["facts"]["groups"] = {
+        "all": {"studies": 8, "labels": {"Edema": 2}},
+        "selected": {"studies": 3, "labels": {"Edema": 1}},
+    }
+    (own / "manifests/explore.json").write_text(json.dumps(manifest))
+    text = Page(render(own)).text
+    assert "25.0 %" in text
+    assert "33.3 %" in text

@@ -103,6 +103,8 @@ def test_bars_stack_to_their_counts() -> None:
         ("clip_fraction_normal", ("clip_fraction", "normal")),
         ("normal_reward", ("reward", "normal")),
         ("terms/language", ("terms/language", "all")),
+        ("all/reward_language", ("reward_language", "all")),
+        ("hardest/reward", ("reward, by choice", "hardest")),
         ("rewards/abnormality", ("rewards/abnormality", "all")),
     ],
 )
@@ -118,6 +120,10 @@ def test_strata_are_read_from_keys(key: str, expected: tuple[str, str]) -> None:
         ("terms/language", "terms"),
         ("reward_terms/impression", "terms"),
         ("reward", "reward"),
+        ("reward, by choice", "reward"),
+        ("reward_language", "terms"),
+        ("applies_language", "other"),
+        ("validation_label_f1", "validation"),
         ("kl", "divergence"),
         ("entropy", "divergence"),
         ("completions/clipped_ratio", "other"),
@@ -132,6 +138,11 @@ def test_rows_without_a_number_are_gaps_not_zeros() -> None:
     rows = [{"step": 1, "kl": 0.5}, {"step": 2}, {"step": 3, "kl": None}, {"step": 4, "kl": float("nan")}]
     assert points_of(rows, "kl") == ((1.0, 0.5),)
     assert quantities([{"step": 1, "kl/critical": None}]) == {}
+
+
+def test_a_stated_all_counts_before_the_trainers_own_number() -> None:
+    rows = [{"step": 1, "all/reward": 2.0, "reward": 9.0, "critical/reward": 1.0}]
+    assert quantities(rows) == {"reward": {"critical": ((1.0, 1.0),), "all": ((1.0, 2.0),)}}
 
 
 def test_metric_keys() -> None:
