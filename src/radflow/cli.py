@@ -51,7 +51,7 @@ def options(
 
 @app.command()
 def run(config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None) -> None:
-    """Run all stages: prepare, sft, evaluate. Finished ones are skipped, a cut one goes on.
+    """Run all stages of the config, prepare to report. Finished ones are skipped, a cut one goes on.
 
     Example: radflow run configs/quickstart.yaml -o runs/first
     """
@@ -73,11 +73,39 @@ def sft(config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, 
 
 
 @app.command()
+def explore(
+    config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None
+) -> None:
+    """Find the training studies that the fine-tuned model is worst at: candidates.jsonl, hard.jsonl."""
+    _run_stages(config, out, overrides, redo, "explore")
+
+
+@app.command()
+def rft(config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None) -> None:
+    """Fine-tune on the selected studies with the hierarchical reward and CAPO: model-rft/."""
+    _run_stages(config, out, overrides, redo, "rft")
+
+
+@app.command()
+def control(
+    config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None
+) -> None:
+    """Continue supervised fine-tuning for the time that RFT took, to compare with: model-control/."""
+    _run_stages(config, out, overrides, redo, "control")
+
+
+@app.command()
 def evaluate(
     config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None
 ) -> None:
     """Write and score reports of held-out studies: predictions.jsonl, scores.jsonl, summary.json."""
     _run_stages(config, out, overrides, redo, "evaluate")
+
+
+@app.command()
+def report(config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None) -> None:
+    """Write the run's page of curves, metrics and cases: report.html."""
+    _run_stages(config, out, overrides, redo, "report")
 
 
 def _run_stages(
