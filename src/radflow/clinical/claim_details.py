@@ -120,8 +120,15 @@ def sides_said(sentence: str) -> set[str]:
     return said | ({"right"} if _RIGHT.search(sentence) else set())
 
 
+def _only_side(sentence: str) -> str | None:
+    """The side that a sentence names, if it names one: "left opacities, atelectasis or scarring"."""
+    said = sides_said(sentence)
+    return said.pop() if len(said) == 1 else None
+
+
 def _other_side(claim: Claim, support: Sequence[Claim]) -> bool:
-    sides = {other.side for other in support}
+    is_sided = claim.side != "bilateral"
+    sides = {other.side or (_only_side(other.sentence) if is_sided else None) for other in support}
     if claim.side is None or None in sides or "bilateral" in sides:
         return False
     is_other = len(sides) == 1 if claim.side == "bilateral" else claim.side not in sides

@@ -12,7 +12,6 @@ from radflow.clinical.section_claims import Claim, Claims, Problem
 from radflow.clinical.traces import Traces
 
 _FADING = frozenset(("unchanged", "improved", "resolved"))
-_ALTERNATIVES = frozenset(("versus", "vs", "or"))
 
 
 class Comparison:
@@ -27,6 +26,7 @@ class Comparison:
         self._details = Details(ontology)
         self._devices = DevicePositions(ontology)
         self._old, self._recent = frozenset(rules.old), frozenset(rules.recent)
+        self._links = Traces(rules.links)
         self._limits, self._history = Traces(rules.limits), frozenset(rules.history)
         self._unasked = frozenset((*rules.unasked, *rules.denied_by))
         self._graded = {name for group in rules.grades for name in group}
@@ -72,7 +72,7 @@ class Comparison:
             if denial is not None and denial.finding.observation == name:
                 return Problem("contradicted", name, denial, claim, is_sure=False), False
         other = self._details.conflict(claim, exact, support)
-        if other is not None and not self._has_trace_elsewhere(claim, support, findings):
+        if other is not None and not self._has_trace_elsewhere(claim, exact, support, findings):
             is_sure = bool(exact) and claim.finding.assertion == "present"
             return Problem("side_or_severity_conflict", name, other, claim, is_sure), False
         return None, not exact
@@ -90,7 +90,7 @@ class Comparison:
         is_doubtful = not is_own if denial is not None else is_present
         if is_doubtful and (claim.words & self._history or self._traces_of(name, findings)):
             return None, True
-        if claim.bag & _ALTERNATIVES and self._has_supported_neighbour(claim, findings, impression):
+        if self._links.stand_in(claim.bag) and self._has_supported_neighbour(claim, findings, impression):
             return None, True
         if denial is not None:
             if is_present or is_own:
@@ -100,7 +100,7 @@ class Comparison:
         return None, True
 
     def _has_supported_neighbour(self, claim: Claim, findings: Claims, impression: Claims) -> bool:
-        """Whether the claim is one of several readings ("a versus b") of which another has support."""
+        """Whether another claim of its sentence has support: then it is a reading of that ("a versus b")."""
         return any(
             other is not claim
             and other.offset == claim.offset
@@ -111,11 +111,13 @@ class Comparison:
             for other in impression.there
         )
 
-    def _has_trace_elsewhere(self, claim: Claim, support: list[Claim], findings: Claims) -> bool:
+    def _has_trace_elsewhere(
+        self, claim: Claim, exact: list[Claim], support: list[Claim], findings: Claims
+    ) -> bool:
         """Whether another sentence of the Findings may mean the same thing on the claim's side."""
         told = {other.sentence for other in support}
         return any(
-            sentence not in told and (not (sides := sides_said(sentence)) or claim.side in sides)
+            sentence not in told and (claim.side in (sides := sides_said(sentence)) or not (sides or exact))
             for sentence in self._traces_of(claim.finding.observation, findings)
         )
 

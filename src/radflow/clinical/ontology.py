@@ -251,7 +251,8 @@ class Agreement(Entry):
         ranks: names of severities and their rank; another rank is another severity.
         levels: names of levels (upper, lower) and the anatomy that lies there; another level, another place.
         old, recent: words that say that a finding is old or harmless, or new.
-        limits: words that leave a denial open for what is small ("no large").
+        limits: words, as in ``traces``, that leave a denial open for what is small ("no large").
+        links: words that make a claim one reading of another claim in its sentence ("a versus b").
         history: words that bring in the past or an operation: what stands beside them isn't compared.
     """
 
@@ -273,6 +274,7 @@ class Agreement(Entry):
     old: Phrases = ()
     recent: Phrases = ()
     limits: Phrases = ()
+    links: Phrases = ()
     history: Phrases = ()
 
 
