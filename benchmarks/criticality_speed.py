@@ -1,8 +1,8 @@
 """Reports a second of the rule criticality on one core, how many it flags, and its rates on phantoms.
 
 `python benchmarks/criticality_speed.py [--phantoms 2000] [--seed 202]`. Real Indiana
-reports with both sections where present (../shared/data); processor time, median of five. Phantoms: the
-reference report against the truth, as it is, and with any pneumothorax critical (the generator has only large
+reports with both sections where present (../shared/data); processor time, median of five rounds. Phantoms:
+the reference report against the truth, as it is, and with any pneumothorax critical (the generator: large
 and tension ones).
 """
 
