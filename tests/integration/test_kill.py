@@ -33,9 +33,15 @@ def _lines(path: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
+RESULTS = (
+    "studies.jsonl", "left_out.jsonl", "candidates.jsonl", "hard.jsonl", "unscored.jsonl",
+    "predictions.jsonl", "scores.jsonl", "summary.json",
+)  # fmt: skip
 MOMENTS: dict[str, Callable[[Path], bool]] = {
     "prepare": lambda folder: _lines(folder / "prepared.partial.jsonl") > 60,
     "sft": lambda folder: (folder / "checkpoints-sft" / "checkpoint-20" / "trainer_state.json").exists(),
+    "exploration": lambda folder: _lines(folder / "generated.partial.jsonl") >= 30,
+    "composite": lambda folder: _lines(folder / "candidates.jsonl") >= 64,
     "generation": lambda folder: _lines(folder / "predictions.jsonl") >= 6,
     "scoring": lambda folder: _lines(folder / "predictions.jsonl") >= 40,
 }
@@ -76,7 +82,7 @@ def test_killed_run_ends_with_the_same_files(
     if stage == "sft":
         facts = json.loads((folder / "manifests" / "sft.json").read_text())["facts"]
         assert facts["resumed_from_step"] >= 20
-    for name in ("studies.jsonl", "left_out.jsonl", "predictions.jsonl", "scores.jsonl", "summary.json"):
+    for name in RESULTS:
         assert (folder / name).read_bytes() == (uninterrupted / name).read_bytes(), name
     images = sorted(path.relative_to(folder) for path in (folder / "images").rglob("*.png"))
     assert images == sorted(

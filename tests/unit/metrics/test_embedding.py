@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.clinical.tiny_bert import TEXT, write_tiny_bert
-from transformers import AutoModel, AutoTokenizer, BertModel
+from transformers import AutoModel, AutoTokenizer, BertModel, BertTokenizer
 
 import radflow.metrics.embedding as embedding_module
 from radflow.errors import ConfigError, ModelError
@@ -37,6 +37,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("encoder") / "tiny"
     torch.manual_seed(0)
     BertModel(write_tiny_bert(folder)).save_pretrained(folder)
+    # bert-score fails on a tokenizer that names no longest text.
+    BertTokenizer.from_pretrained(folder, model_max_length=512).save_pretrained(folder)
     return folder
 
 
