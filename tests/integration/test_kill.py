@@ -34,12 +34,14 @@ def _lines(path: Path) -> int:
 
 
 SAME = (
-    "studies.jsonl", "left_out.jsonl", "sft_history.jsonl", "predictions.jsonl", "scores.jsonl",
-    "summary.json",
+    "studies.jsonl", "left_out.jsonl", "sft_history.jsonl", "candidates.jsonl", "hard.jsonl",
+    "unscored.jsonl", "criticality.jsonl", "predictions.jsonl", "scores.jsonl", "summary.json",
 )  # fmt: skip
 MOMENTS: dict[str, Callable[[Path], bool]] = {
     "prepare": lambda folder: _lines(folder / "prepared.partial.jsonl") > 60,
     "sft": lambda folder: (folder / "checkpoints-sft" / "checkpoint-20" / "trainer_state.json").exists(),
+    "exploration": lambda folder: _lines(folder / "generated.partial.jsonl") >= 30,
+    "composite": lambda folder: _lines(folder / "candidates.jsonl") >= 64,
     "generation": lambda folder: _lines(folder / "predictions.partial" / "sft.jsonl") >= 6,
     "scoring": lambda folder: _lines(folder / "predictions.jsonl") >= 40,  # complete at once
 }
