@@ -21,9 +21,8 @@ size = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num
 model = LlamaForCausalLM(LlamaConfig(vocab_size=len(vocabulary), eos_token_id=0, pad_token_id=1, **size))
 
 data = Dataset.from_dict({"prompt": prompts, "reference": references, "study_id": ["a", "b"]})
-settings = GRPOConfig(
-    "plain-trl", max_steps=3, per_device_train_batch_size=8, num_generations=4, max_completion_length=12,
-    use_cpu=True, bf16=False, logging_steps=1, report_to="none", save_strategy="no",
-)  # fmt: skip
+where = {"use_cpu": True, "bf16": False, "report_to": "none", "save_strategy": "no"}
+batch = {"per_device_train_batch_size": 8, "num_generations": 4, "max_completion_length": 12}
+settings = GRPOConfig("plain-trl", max_steps=3, logging_steps=1, **batch, **where)
 trainer = GRPOTrainer(model, HierarchicalReward(), settings, data, processing_class=tokenizer)
 trainer.train()

@@ -452,8 +452,8 @@ class RewardConfig(Section):
     )
     repetition: Literal["scaled", "ignored"] = Field(
         "scaled",
-        description="Scale language, domain and Impression by the share of sentences that are new, relative "
-        "to the reference; ignored is the paper, which pays for Findings copied into the Impression.",
+        description="Scale language and domain by the share of sentences that are new, relative to the "
+        "reference; ignored is the paper, which pays for Findings copied into the Impression.",
     )
     consistency_backend: Literal["labels", "judge", "both"] = Field(
         "labels",

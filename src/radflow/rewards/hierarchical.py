@@ -160,7 +160,7 @@ class HierarchicalReward:
                 uncertain=config.impression_uncertain,
                 weights=scorers.severity,
             )
-            found["impression"] = _term(_scaled(value, factor), config.impression, NO_IMPRESSION)
+            found["impression"] = _term(value, config.impression, NO_IMPRESSION)
             for name, own in self.own_terms.items():
                 found[name] = _own_term(own, reference, report)
             records.append(RewardScore(study_id=study_ids[row], total=total_of(found), terms=found))
@@ -185,7 +185,7 @@ class HierarchicalReward:
         return list(zip(labels[: len(references)], labels[len(references) :], strict=True))
 
     def _factors(self, texts: Sequence[str], predictions: Sequence[str]) -> list[float]:
-        """What each prediction keeps of its language, domain and Impression terms."""
+        """What each prediction keeps of its language and domain terms."""
         if self.config.repetition == "ignored":
             return [1.0] * len(texts)
         pairs = zip(self._scorers.novelty(texts), self._scorers.novelty(predictions), strict=True)

@@ -73,10 +73,11 @@ def novelty(text: str) -> float:
 
 
 def repetition_factor(*, reference: float, prediction: float) -> float:
-    """What a report that repeats itself keeps of its reward, in (0, 1]: 1 when it is as new as the reference.
+    """What a report that repeats itself keeps of its language and domain terms, in (0, 1].
 
-    F1 over sets pays what is said twice like what is said once, and Findings copied into the Impression are
-    always consistent; this makes both unprofitable. Ours, beyond the paper.
+    1 when it repeats no more than the reference. F1 over sets pays what is said twice like what is said once,
+    and Findings copied into the Impression are always consistent; this makes both unprofitable. Ours, beyond
+    the paper. Consistency and the Impression's labels stay what they are.
 
     Args:
         reference, prediction: `novelty` of each.

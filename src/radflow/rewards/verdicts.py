@@ -50,7 +50,7 @@ def ask_judge(judge: Judge, cases: Sequence[Case], *, in_groups: bool) -> list[V
 def _verdict(result: Result[ConsistencyVerdict]) -> Verdict:
     if isinstance(result, Answer):
         return result.verdict.verdict == "consistent"
-    return f"the judge failed: {result.kind}"
+    return f"judge {result.kind}"
 
 
 def _question(case: Case) -> Question[ConsistencyVerdict]:
