@@ -43,6 +43,7 @@ def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
         config=config.rft,
         model_config=config.model,
         image_root=run.root,
+        ontology=config.reward.ontology,
         checkpoints=run.path("checkpoints-rft"),
         history=run.path("rft_history.jsonl"),
         logs=run.path("logs/rft"),

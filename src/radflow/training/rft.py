@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,50 +13,16 @@ from peft import LoraConfig
 from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, TrainerCallback
 from trl.trainer.grpo_config import GRPOConfig
 
-from radflow.config import GenerationConfig, ModelConfig, RFTConfig
+from radflow.config import ModelConfig, RFTConfig
 from radflow.errors import DataError
-from radflow.models.generation import generate_batch, plan_batches
-from radflow.models.prompts import prompt_messages, target_text
+from radflow.models.shared_vision import images_seen_once
 from radflow.models.vlm import Policy, lora_targets, parameter_counts, part_of, pick_device
 from radflow.records import Study
-from radflow.training.capo import CAPOTrainer, DefinedReward, Reward
+from radflow.training.capo import CAPOTrainer, Reward
 from radflow.training.checkpoints import last_whole_checkpoint
 from radflow.training.rft_history import History, Row, ShowAndKeep
+from radflow.training.rft_validation import Validation
 from radflow.training.rollout_rows import RolloutRows
-
-VALIDATION_BATCH = 64
-
-
-@dataclass(frozen=True)
-class Validation:
-    """Held-out studies, and how greedy reports of them are scored."""
-
-    studies: Sequence[Study]
-    reward: Reward
-    model: ModelConfig
-    generation: GenerationConfig
-    image_root: Path
-
-    def __call__(self, policy: Policy) -> dict[str, float]:
-        """Mean reward and mean of each term, over the studies for which they are defined."""
-        defined = DefinedReward(self.reward)
-        values: dict[str, list[float]] = {}
-        was_training = policy.model.training
-        for batch in plan_batches(self.studies, self.model, VALIDATION_BATCH):
-            written = generate_batch(policy, batch, self.model, self.generation, image_root=self.image_root)
-            defined(
-                prompts=[prompt_messages(study, self.model) for study in batch],
-                completions=[[{"role": "assistant", "content": row.text}] for row in written],
-                reference=[target_text(study.report) for study in batch],
-                study_id=[study.study_id for study in batch],
-            )
-            rows = [{"reward": value} for value in defined.values]
-            for row in (*rows, *({f"reward_{k}": v for k, v in row.items()} for row in defined.terms)):
-                for name, value in row.items():
-                    if value is not None:
-                        values.setdefault(name, []).append(value)
-        policy.model.train(was_training)
-        return {name: sum(column) / len(column) for name, column in values.items()}
 
 
 class ReportRFTTrainer(CAPOTrainer):
@@ -88,6 +53,7 @@ def train_rft(
     config: RFTConfig,
     model_config: ModelConfig,
     image_root: Path,
+    ontology: str,
     checkpoints: Path,
     history: Path,
     logs: Path,
@@ -100,6 +66,7 @@ def train_rft(
         reward: TRL's reward function; see `CAPOTrainer`.
         validation: studies whose greedy reports' reward decides early stopping and the best checkpoint; may
             be empty.
+        ontology: whose labels the validation's label F1 compares.
         checkpoints: folder of the trainer's checkpoints.
         history: file with a JSON object per log entry and validation.
         logs: folder of TensorBoard events.
@@ -117,9 +84,19 @@ def train_rft(
     first_step = int(resumed_from.name.rsplit("-", 1)[1]) if resumed_from else 0
     kept = History(history, resumed_step=first_step if resumed_from else None)
     show = ShowAndKeep(kept, steps=config.steps)
+    held_out = None
+    if validates:
+        held_out = Validation(
+            validation[: config.validation_studies],
+            reward=reward,
+            model=model_config,
+            max_new_tokens=config.max_new_tokens,
+            image_root=image_root,
+            ontology=ontology,
+        )
     peft_config = set_learning(policy, config, model_config)
     trainer = ReportRFTTrainer(
-        validation=_validation(validation, reward, config, model_config, image_root) if validates else None,
+        validation=held_out,
         policy=policy,
         model=policy.model,
         reward_funcs=reward,
@@ -140,7 +117,8 @@ def train_rft(
         show.keep_start(trainer.validation(policy))
     started = time.perf_counter()
     try:
-        result = trainer.train(resume_from_checkpoint=str(resumed_from) if resumed_from else None)
+        with images_seen_once(policy.model):
+            result = trainer.train(resume_from_checkpoint=str(resumed_from) if resumed_from else None)
     finally:
         show.progress.stop()
     model: Any = trainer.accelerator.unwrap_model(trainer.model)
@@ -179,18 +157,6 @@ def set_learning(policy: Policy, config: RFTConfig, model_config: ModelConfig) -
 
 def learns_by_lora(config: RFTConfig, model_config: ModelConfig) -> bool:
     return config.language == "lora" or (config.language == "auto" and model_config.name != "tiny")
-
-
-def _validation(
-    studies: Sequence[Study], reward: Reward, config: RFTConfig, model: ModelConfig, image_root: Path
-) -> Validation:
-    return Validation(
-        studies=studies[: config.validation_studies],
-        reward=reward,
-        model=model,
-        generation=GenerationConfig(max_new_tokens=config.max_new_tokens, batch_size=VALIDATION_BATCH),
-        image_root=image_root,
-    )
 
 
 def _arguments(

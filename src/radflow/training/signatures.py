@@ -153,10 +153,16 @@ def inert_clip(history: Sequence[Row]) -> Signature | None:
     steps = [row for row in history if "all/reward" in row]
     if not steps or any(clips):
         return None
-    seen = "is 0 throughout" if clips else "was never measured: no critical study was drawn"
+    if not clips:
+        return Signature(
+            "inert-clip",
+            "CAPO did nothing: no critical study was drawn",
+            "no critical study is among the selected ones",
+            "Look at hard.jsonl and criticality.jsonl; set explore.selection to stratified, or annotate anew",
+        )
     return Signature(
         "inert-clip",
-        f"CAPO did nothing: the clip fraction on critical samples {seen}",
+        "CAPO did nothing: the clip fraction on critical samples is 0 throughout",
         "an on-policy configuration, or a policy that moves too little to leave the clip range",
         "Raise rft.num_iterations or rft.learning_rate, or lower rft.epsilon; or say rft.algorithm: grpo",
     )

@@ -1,0 +1,90 @@
+"""Greedy reports of held-out studies while RFT runs: their reward, and a label F1 that is no part of it"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from radflow.clinical.label_table import RuleLabels
+from radflow.config import GenerationConfig, ModelConfig
+from radflow.models.generation import generate_batch, plan_batches
+from radflow.models.prompts import prompt_messages, target_text
+from radflow.models.vlm import Policy
+from radflow.records import Study
+from radflow.training.capo import DefinedReward, Reward
+
+BATCH = 64
+SUMMARY_LABEL = "No Finding"
+
+
+class Validation:
+    """Scores a policy on held-out studies.
+
+    Args:
+        studies: at least one.
+        reward: the reward that RFT maximises.
+        max_new_tokens: length limit of a report.
+        ontology: whose labels the F1 compares.
+    """
+
+    def __init__(
+        self,
+        studies: Sequence[Study],
+        *,
+        reward: Reward,
+        model: ModelConfig,
+        max_new_tokens: int,
+        image_root: Path,
+        ontology: str = "chest-xray",
+    ) -> None:
+        self.reward = DefinedReward(reward)
+        self.model = model
+        self.generation = GenerationConfig(max_new_tokens=max_new_tokens, batch_size=BATCH)
+        self.image_root = image_root
+        self.batches = plan_batches(studies, model, BATCH)
+        self.labels = RuleLabels(ontology)
+        self.expected = {
+            study.study_id: labels
+            for study, labels in zip(
+                studies, self._asserted([target_text(study.report) for study in studies]), strict=True
+            )
+        }
+
+    def __call__(self, policy: Policy) -> dict[str, float]:
+        """``reward`` and ``reward_TERM``, means over the studies for which they are defined; ``label_f1``,
+        micro F1 in [0, 1] of the asserted labels of whole reports, absent when neither side asserts any."""
+        values: dict[str, list[float]] = {}
+        right = said = 0
+        was_training = policy.model.training
+        for batch in self.batches:
+            written = generate_batch(policy, batch, self.model, self.generation, image_root=self.image_root)
+            texts = [row.text for row in written]
+            for row in self._rewards(batch, texts):
+                for name, value in row.items():
+                    if value is not None:
+                        values.setdefault(name, []).append(value)
+            for study, labels in zip(batch, self._asserted(texts), strict=True):
+                right += 2 * len(labels & self.expected[study.study_id])
+                said += len(labels) + len(self.expected[study.study_id])
+        policy.model.train(was_training)
+        means = {name: sum(column) / len(column) for name, column in values.items()}
+        return {**means, "label_f1": right / said} if said else means
+
+    def _rewards(self, batch: Sequence[Study], texts: Sequence[str]) -> list[dict[str, float | None]]:
+        self.reward(
+            prompts=[prompt_messages(study, self.model) for study in batch],
+            completions=[[{"role": "assistant", "content": text}] for text in texts],
+            reference=[target_text(study.report) for study in batch],
+            study_id=[study.study_id for study in batch],
+        )
+        terms = self.reward.terms or [{} for _ in batch]
+        return [
+            {"reward": total, **{f"reward_{name}": value for name, value in row.items()}}
+            for total, row in zip(self.reward.values, terms, strict=True)
+        ]
+
+    def _asserted(self, texts: Sequence[str]) -> list[set[str]]:
+        return [
+            {name for name, value in labels.items() if value == 1 and name != SUMMARY_LABEL}
+            for labels in self.labels.label(texts)
+        ]
