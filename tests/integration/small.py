@@ -7,5 +7,6 @@ SMALL = (
     "model.tiny.max_positions=512", "sft.epochs=2", "sft.batch_size=8", "sft.learning_rate=3e-3",
     "sft.evaluations=2", "explore.generation.max_new_tokens=24", "explore.generation.batch_size=4",
     "evaluate.generation.max_new_tokens=24", "evaluate.generation.batch_size=4",
-    "evaluate.bootstrap_samples=100",
+    "evaluate.bootstrap_samples=100", "rft.steps=4", "rft.prompts_per_step=2", "rft.group_size=4",
+    "rft.max_new_tokens=24", "rft.validate_every=2", "rft.validation_studies=4", "control.steps=2",
 )  # fmt: skip
