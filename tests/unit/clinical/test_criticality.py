@@ -63,7 +63,6 @@ def halves() -> tuple[list[Case], list[Case]]:
 
 def wrong(cases: list[Case]) -> list[Case]:
     judges = {name: RuleCriticality(name) for name in {case.ontology for case in cases}}
-<<<<<<< HEAD
     return [case for case in cases if _decide(judges[case.ontology], case.text) != case.is_critical]
 
 
@@ -243,8 +242,3 @@ def test_mistakes_in_rules_are_named_with_their_line(old: str, new: str, message
     with pytest.raises(ConfigError) as caught:
         read_ontology(RULES.replace(old, new), where="knees.yaml")
     assert message in str(caught.value)
-=======
-    return [
-        case for case in cases if judges[case.ontology].decide("a", case.text).is_critical != case.is_critical
-    ]
->>>>>>> cons
