@@ -17,7 +17,9 @@ smoke: $(INSTALLED)
 	rm -rf $(OUT)/smoke
 	$(BIN)/radflow run configs/quickstart.yaml -o $(OUT)/smoke \
 		--set data.phantoms.train=160 --set data.phantoms.validation=32 --set data.phantoms.test=32 \
-		--set sft.epochs=2 --set sft.evaluations=2 --set evaluate.generation.max_new_tokens=64
+		--set sft.epochs=2 --set sft.evaluations=2 --set explore.generation.max_new_tokens=64 \
+		--set rft.steps=4 --set rft.prompts_per_step=2 --set rft.max_new_tokens=64 --set rft.validate_every=2 \
+		--set evaluate.generation.max_new_tokens=64
 
 test: $(INSTALLED) lint
 	$(BIN)/pytest

@@ -61,8 +61,8 @@ def _steps_in_the_same_time(run: RunDir) -> int:
     done = {name: manifest for name, manifest in manifests.items() if manifest is not None}
     budget_s = sum(float(done[name]["wall_time_s"]) for name in TIMED)
     sft = done["sft"]["facts"]
-    timed_steps = sft["steps"] - (sft["resumed_from_step"] or 0)
-    return max(1, math.floor(budget_s * timed_steps / sft["seconds"]))
+    timed_steps = int(sft["steps"]) - int(sft["resumed_from_step"] or 0)
+    return max(1, math.floor(budget_s * timed_steps / float(sft["seconds"])))
 
 
 def _epochs(steps: int, studies: int, config: RunConfig) -> float:

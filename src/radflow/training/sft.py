@@ -59,7 +59,9 @@ class ReportSFTTrainer(CheckpointLoading, SFTTrainer):
         large vocabularies; a small one is faster without (a sixth of a step of the tiny model).
         """
         if model.config.get_text_config().vocab_size > SMALL_VOCABULARY:
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            return super().compute_loss(  # type: ignore[no-untyped-call]
+                model, inputs, return_outputs, num_items_in_batch
+            )
         inputs["use_cache"] = False
         return Trainer.compute_loss(self, model, inputs, return_outputs, num_items_in_batch)
 
