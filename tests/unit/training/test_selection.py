@@ -6,7 +6,7 @@ from fractions import Fraction
 from math import ceil
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radflow.records import LeftOut, SelectedStudy
@@ -18,6 +18,8 @@ COMPOSITES = st.dictionaries(IDS, st.sampled_from([k / 8 for k in range(9)]), ma
 PERCENT = st.integers(0, 100).map(lambda percent: percent / 100)
 FRACTION = st.integers(1, 100).map(lambda percent: percent / 100)
 SELECTIONS = st.sampled_from(["hardest", "random", "all", "stratified"])
+unhurried = settings(deadline=None)
+"""A busy machine is no reason to fail."""
 GROUPS = ("effusion", "edema", "normal")
 
 
@@ -40,6 +42,7 @@ def ids(rows: list[SelectedStudy], *, anchors: bool = False) -> list[str]:
     return [row.study_id for row in rows if (row.chosen_as == "anchor") == anchors]
 
 
+@unhurried
 @given(COMPOSITES, SELECTIONS, FRACTION, PERCENT, st.integers(0, 3))
 def test_no_study_is_chosen_twice_and_each_keeps_its_score(
     composites: dict[str, float], selection: Selection, fraction: float, anchors: float, seed: int
@@ -50,6 +53,7 @@ def test_no_study_is_chosen_twice_and_each_keeps_its_score(
     assert {row.chosen_as for row in rows} <= {selection, "anchor"}
 
 
+@unhurried
 @given(COMPOSITES, SELECTIONS, FRACTION, PERCENT, st.integers(0, 3), st.randoms())
 def test_the_order_of_studies_does_not_matter(
     composites: dict[str, float], selection: Selection, fraction: float, anchors: float, seed: int, random
@@ -61,6 +65,7 @@ def test_the_order_of_studies_does_not_matter(
     )
 
 
+@unhurried
 @given(COMPOSITES, FRACTION, PERCENT)
 def test_sizes(composites: dict[str, float], fraction: float, anchors: float) -> None:
     count = len(composites)
@@ -73,6 +78,7 @@ def test_sizes(composites: dict[str, float], fraction: float, anchors: float) ->
     assert len(choose(composites, "all", fraction, anchors)) == count
 
 
+@unhurried
 @given(COMPOSITES, FRACTION)
 def test_the_hardest_are_the_lowest_and_ties_go_by_id(composites: dict[str, float], fraction: float) -> None:
     rows = choose(composites, "hardest", fraction)
@@ -82,6 +88,7 @@ def test_the_hardest_are_the_lowest_and_ties_go_by_id(composites: dict[str, floa
     assert all(keys[-1] < (composites[study], study) for study in rest)
 
 
+@unhurried
 @given(COMPOSITES, FRACTION)
 def test_stratified_takes_the_hardest_of_every_group(composites: dict[str, float], fraction: float) -> None:
     chosen = set(ids(choose(composites, "stratified", fraction)))
@@ -91,6 +98,7 @@ def test_stratified_takes_the_hardest_of_every_group(composites: dict[str, float
         assert not members or chosen & members.keys()
 
 
+@unhurried
 @given(COMPOSITES, FRACTION, PERCENT)
 def test_anchors_leave_the_chosen_as_they_are(
     composites: dict[str, float], fraction: float, anchors: float
