@@ -11,6 +11,8 @@ from radflow.clinical.findings import Finding
 from radflow.clinical.labeler import RuleLabeler
 from radflow.records import ConflictKind, Side
 
+MAX_CLAIMS = 300
+"""Ten times what real sections hold: claims are compared with each other, and time must stay linear."""
 _PARTS = re.compile(r"[,;:]|\b(?:and|with|but|although|though|while|however|without)\b")
 _WORD = re.compile(r"[a-z]+")
 
@@ -95,12 +97,14 @@ class Problem(NamedTuple):
 
 
 def read_claims(text: str, labeler: RuleLabeler) -> Claims:
-    """The claims of a section's text."""
+    """The claims of a section's text, the first `MAX_CLAIMS` of them."""
     there: list[Claim] = []
     denied: list[Claim] = []
     read = labeler.read_section(text)
     for sentence, located in read:
         for item in located:
+            if len(there) + len(denied) >= MAX_CLAIMS:
+                break
             claim = Claim(item.finding, sentence, item.offset)
             (denied if item.finding.assertion == "absent" else there).append(claim)
     return Claims(tuple(there), tuple(denied), tuple(sentence for sentence, _ in read))
