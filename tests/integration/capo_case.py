@@ -1,6 +1,6 @@
 """A CAPO training so small that tests can look into it: prompts that name their study, a counting reward.
 
-Run as a script by `accelerate launch`, it checks in each process that every row kept its own clip range.
+Run as a script by torch's launcher, it checks in each process that every row kept its own clip range.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def rows(studies: int = 8) -> Dataset:
 
 
 def letter_reward(completions: Sequence[Any], **_: Any) -> list[float | None]:
-    """Share of the letter e: differs between completions, whatever they say."""
-    return [text.count("e") / (1 + len(text)) for text in (row[-1]["content"] for row in completions)]
+    """A number in [0, 1) from the characters: differs between completions, whatever they say."""
+    return [sum(map(ord, text)) % 97 / 97 for text in (row[-1]["content"] for row in completions)]
 
 
 def arguments(folder: Path, **more: Any) -> GRPOConfig:

@@ -202,11 +202,8 @@ def test_epsilon_stays_with_its_sample(tmp_path: Path, settings: dict[str, Any])
 
 @pytest.mark.slow
 def test_epsilon_stays_with_its_sample_in_two_processes() -> None:
-    command = [
-        sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2", "--cpu",
-        "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
-        "--main_process_port", "0", "tests/integration/capo_case.py",
-    ]  # fmt: skip
+    launcher = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]
+    command = [sys.executable, *launcher, "tests/integration/capo_case.py"]
     path = os.pathsep.join([str(REPOSITORY), *sys.path])
     done = subprocess.run(
         command, cwd=REPOSITORY, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True,

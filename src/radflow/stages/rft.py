@@ -90,7 +90,7 @@ def outcome(history: Sequence[Row], facts: Mapping[str, Any]) -> list[str]:
             f"validation reward {validations[0]['validation_reward']:.3f} (SFT) -> "
             f"{best['validation_reward']:.3f} at step {best['step']}, which is kept"
         )
-    # over all passes: in the first one after a generation nothing can be clipped
+    # Not over `steps`: a rollout's rewards are logged at its first pass, in which nothing can clip.
     clips = {name: _mean(history, f"{name}/clip_fraction") for name in ("critical", "normal")}
     lines.append("clip fraction: " + ", ".join(f"{name} {value:.4f}" for name, value in clips.items()))
     return lines
