@@ -21,6 +21,13 @@ Phrases = tuple[Phrase, ...]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=r"^\S(.*\S)?$")]
 
 
+Level = Literal["none", "urgent", "critical"]
+"""How soon somebody must hear of a finding: by the report, within hours, at once; see docs/criticality.md."""
+
+ChangeSaid = Literal["unsaid", "new", "worse", "unchanged", "improved"]
+ACUTE: tuple[ChangeSaid, ...] = ("unsaid", "new", "worse")
+
+
 class Observation(Entry):
     """Something that a report can say is there or isn't.
 
@@ -32,7 +39,7 @@ class Observation(Entry):
         suggests: columns that its presence leaves uncertain (heart failure: Cardiomegaly).
         is_device: a device, not a disease.
         suppresses_no_finding: whether its presence, or doubt about it, rules out the No Finding column.
-        critical: how urgent its presence is.
+        critical: how urgent its presence is where none of `critical_rules` says otherwise.
         needs_anatomy: names of anatomy of which one must stand in the sentence or its heading.
     """
 
@@ -43,7 +50,7 @@ class Observation(Entry):
     suggests: tuple[Name, ...] = ()
     is_device: bool = False
     suppresses_no_finding: bool = True
-    critical: Literal["none", "urgent", "critical"] = "none"
+    critical: Level = "none"
     needs_anatomy: tuple[Name, ...] = ()
 
 
@@ -118,12 +125,42 @@ class Measure(Entry):
         return self
 
 
+class CriticalRule(Entry):
+    """What makes a finding more or less urgent than its observation alone; the first rule that fits decides.
+
+    A rule fits a mention that isn't denied when all of its conditions hold; an empty one always does.
+
+    Attributes:
+        name: what the reason of a verdict calls it.
+        level: how urgent the finding then is.
+        confidence: that a reader would agree, for a finding that is asserted; ``None``: the level's own.
+        observations: what the mention must name, any of these.
+        severities, locations: what it must say, any of these.
+        changes: what it may say of the course; "unsaid" is nothing. Chronic counts as unchanged.
+        together: observations of which one must be asserted too, in the same report or sentence.
+        denied: observations of which one must be denied.
+        within: how far `together` and `denied` look.
+    """
+
+    name: Name
+    level: Level
+    confidence: float | None = Field(default=None, gt=0, le=1)
+    observations: tuple[Name, ...] = Field(min_length=1)
+    severities: tuple[Name, ...] = ()
+    locations: tuple[Name, ...] = ()
+    changes: tuple[ChangeSaid, ...] = Field(default=ACUTE, min_length=1)
+    together: tuple[Name, ...] = ()
+    denied: tuple[Name, ...] = ()
+    within: Literal["report", "sentence"] = "report"
+
+
 class Cues(Entry):
     """Words that decide an assertion, and how far they reach; shared by all ontologies (cues.yaml).
 
     Attributes:
         negation_before, negation_after: deny what follows, or what came before.
         uncertain_before, uncertain_after: leave it open.
+        unlikely: of the uncertain ones, those that speak rather against ("unlikely"), as `criticality` needs.
         evidential: of the uncertain ones, those that a negation swallows ("no opacity to suggest pneumonia").
         open_list: uncertain, and every item of the following list is ("differential includes a, b, c").
         hypothetical_before, hypothetical_after: what they reach isn't said of this image at all.
@@ -141,6 +178,7 @@ class Cues(Entry):
     negation_after: Phrases
     uncertain_before: Phrases
     uncertain_after: Phrases
+    unlikely: Phrases
     evidential: Phrases
     open_list: Phrases
     hypothetical_before: Phrases
@@ -201,6 +239,7 @@ class Ontology(Entry):
         observations: by name.
         structures, anatomy, sides, severities: by name, with their phrases.
         measures: numbers that grade an observation.
+        critical_rules: combinations that make a finding critical, or less so; in order.
         side_from_headings: whether a heading such as "RIGHT CAROTID:" gives its side and vessel to the lines
             below it, and a line's only side holds for all that the line says.
         capitals_open_sentences: whether a known word with a capital, behind a word without one, opens a
@@ -219,6 +258,7 @@ class Ontology(Entry):
     sides: dict[Side, Phrases] = {}
     severities: dict[Name, Phrases] = {}
     measures: tuple[Measure, ...] = ()
+    critical_rules: tuple[CriticalRule, ...] = ()
     side_from_headings: bool = False
     capitals_open_sentences: bool = True
     cues: Cues

@@ -160,6 +160,9 @@ def _contradictions(ontology: Ontology) -> Iterator[tuple[Keys, str]]:
     for keys, target in _named_observations(ontology):
         if target not in ontology.observations:
             yield keys, f"{target!r} is no observation"
+    for keys, target in _named_severities(ontology):
+        if target not in ontology.severities:
+            yield keys, f"{target!r} is no severity"
     yield from _bad_phrases(ontology)
 
 
@@ -170,6 +173,16 @@ def _named_observations(ontology: Ontology) -> Iterator[tuple[Keys, str]]:
     for number, measure in enumerate(ontology.measures):
         for count, grade in enumerate(measure.grades):
             yield ("measures", number, "grades", count, "observation"), grade.observation
+    for number, rule in enumerate(ontology.critical_rules):
+        for key in ("observations", "together", "denied"):
+            for count, target in enumerate(getattr(rule, key)):
+                yield ("critical_rules", number, key, count), target
+
+
+def _named_severities(ontology: Ontology) -> Iterator[tuple[Keys, str]]:
+    for number, rule in enumerate(ontology.critical_rules):
+        for count, target in enumerate(rule.severities):
+            yield ("critical_rules", number, "severities", count), target
 
 
 def _named_anatomy(ontology: Ontology) -> Iterator[tuple[Keys, str]]:
@@ -179,6 +192,9 @@ def _named_anatomy(ontology: Ontology) -> Iterator[tuple[Keys, str]]:
     for number, measure in enumerate(ontology.measures):
         for count, target in enumerate(measure.needs_anatomy):
             yield ("measures", number, "needs_anatomy", count), target
+    for number, rule in enumerate(ontology.critical_rules):
+        for count, target in enumerate(rule.locations):
+            yield ("critical_rules", number, "locations", count), target
 
 
 def _bad_phrases(ontology: Ontology) -> Iterator[tuple[Keys, str]]:

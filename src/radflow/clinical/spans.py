@@ -142,5 +142,5 @@ def _phrases(ontology: Ontology) -> Iterator[tuple[str, str, Meaning]]:
 
 
 NORMAL = "normal"
-_CUE_KINDS = tuple(name for name in Cues.model_fields if name not in {"normal", "changes"})
+_CUE_KINDS = tuple(name for name in Cues.model_fields if name not in {"normal", "changes", "unlikely"})
 _WORD_KINDS = frozenset({"verbs", "seen", "clause_starts"})
