@@ -13,6 +13,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 
 console = Console(stderr=True, highlight=False)
 
@@ -20,6 +21,14 @@ console = Console(stderr=True, highlight=False)
 def print_result(text: str) -> None:
     """Print a result on stdout, unformatted, so that it can be piped."""
     sys.stdout.write(text + "\n")
+
+
+def print_table(table: Table) -> None:
+    """Print a table on stdout; where that is no terminal, wide enough not to wrap."""
+    out = Console(highlight=False)
+    if not out.is_terminal:
+        out = Console(highlight=False, width=240)
+    out.print(table)
 
 
 def progress_bar() -> Progress:
