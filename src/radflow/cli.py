@@ -51,7 +51,7 @@ def options(
 
 @app.command()
 def run(config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None) -> None:
-    """Run all stages: prepare, sft, evaluate. Finished ones are skipped, a cut one goes on.
+    """Run all stages of the config, prepare to report. Finished ones are skipped, a cut one goes on.
 
     Example: radflow run configs/quickstart.yaml -o runs/first
     """
@@ -73,11 +73,39 @@ def sft(config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, 
 
 
 @app.command()
+def explore(
+    config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None
+) -> None:
+    """Find the training studies that the fine-tuned model is worst at: candidates.jsonl, hard.jsonl."""
+    _run_stages(config, out, overrides, redo, "explore")
+
+
+@app.command()
+def rft(config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None) -> None:
+    """Fine-tune on the selected studies with the hierarchical reward and CAPO: model-rft/."""
+    _run_stages(config, out, overrides, redo, "rft")
+
+
+@app.command()
+def control(
+    config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None
+) -> None:
+    """Continue supervised fine-tuning for the time that RFT took, to compare with: model-control/."""
+    _run_stages(config, out, overrides, redo, "control")
+
+
+@app.command()
 def evaluate(
     config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None
 ) -> None:
     """Write and score reports of held-out studies: predictions.jsonl, scores.jsonl, summary.json."""
     _run_stages(config, out, overrides, redo, "evaluate")
+
+
+@app.command()
+def report(config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None) -> None:
+    """Write the run's page of curves, metrics and cases: report.html."""
+    _run_stages(config, out, overrides, redo, "report")
 
 
 def _run_stages(
@@ -260,6 +288,40 @@ def metrics(
         print_result(explain.explain(name))
     else:
         print_table(explain.metrics_table())
+
+
+@app.command()
+def consistency(
+    reports: Annotated[Path, typer.Argument(help="CSV, JSONL, Parquet, or a folder of .txt files.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="JSONL file to write: a verdict per report.")],
+    backend: Annotated[
+        str, typer.Option(help="labels (rules), judge (a language model), or both: rules, judge if unsure.")
+    ] = "labels",
+    ontology: Annotated[
+        str, typer.Option(help="chest-xray, carotid-ultrasound, or your own .yaml file.")
+    ] = "chest-xray",
+    config: Annotated[
+        Path | None, typer.Option("--config", help="YAML file with judge settings; see docs/judges.md.")
+    ] = None,
+    overrides: Overrides = None,
+    id_column: Annotated[str, typer.Option(help="Column with the report's id.")] = "id",
+    report_column: Annotated[str, typer.Option(help="Column with the report's text.")] = "report",
+) -> None:
+    """Check whether each report's Impression follows from its Findings: verdict, problems, spans.
+
+    Example: radflow consistency reports.csv -o consistency.jsonl --report-column text
+    """
+    from radflow.clinical.consistency_backends import consistency_backend
+    from radflow.clinical.consistency_file import check_file
+
+    settings = load_config(config, overrides=overrides or ()).judge
+    checker, judge = consistency_backend(
+        backend, ontology=ontology, judge=settings, cache=out.parent / "judge-cache"
+    )
+    counts = check_file(reports, out, checker, id_column=id_column, report_column=report_column)
+    console.print(f"{counts} -> {out}", markup=False, soft_wrap=True)
+    if judge is not None:
+        console.print(f"judge: {judge.tally.summary(settings)}", markup=False, soft_wrap=True)
 
 
 def main() -> None:

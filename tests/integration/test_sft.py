@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import shutil
@@ -246,3 +247,15 @@ def test_half_written_checkpoint_is_passed_over(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "checkpoint-10")
     shutil.rmtree(tmp_path / "checkpoint-20")
     assert last_whole_checkpoint(tmp_path) is None
+
+
+def test_losses_are_kept_and_reported(small_run: Path) -> None:
+    rows = [json.loads(line) for line in (small_run / "sft_history.jsonl").read_text().splitlines()]
+    facts = json.loads((small_run / "manifests/sft.json").read_text())["facts"]
+    steps = [row["step"] for row in rows]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == facts["steps"]
+    assert min(row["eval_loss"] for row in rows if "eval_loss" in row) == facts["best_validation_loss"]
+    page = (small_run / "report.html").read_text()
+    assert "Loss, nats per report token" in page
+    assert page.count("<article") == 12  # all test studies: fewer than report.cases

@@ -62,7 +62,7 @@ def test_mistakes_are_one_message_and_exit_code_1(cli: Cli, small: Path, tmp_pat
         (("config", "check", small, "--set", "seed"), "section.key=value"),
         (("config", "show", "rfd"), "Did you mean rft?"),
         (("prepare", small, "--set", "data.source=phantom"), "Did you mean phantoms?"),
-        (("prepare", small, "--redo", "training"), "prepare, sft, evaluate"),
+        (("prepare", small, "--redo", "training"), "prepare, sft, explore, evaluate"),
         (("evaluate", small, "--redo", "prepare"), "radflow run CONFIG -o runs/small --redo prepare"),
         (("evaluate", small), "stage prepare has not finished"),
         (("prepare", small, "-o", small), "can't be written"),

@@ -22,12 +22,16 @@ from radflow.stages.pipeline import run_stages
 WRITES = {
     "prepare": ("images/0.png", "prepared.partial.jsonl", "left_out.jsonl", "studies.jsonl"),
     "sft": ("model-base/weights", "checkpoints-sft/1/state", "logs/sft/log", "model-sft/weights"),
+    "explore": ("generated.partial.jsonl", "candidates.jsonl", "hard.jsonl", "unscored.jsonl"),
+    "control": ("checkpoints-control/1/state", "logs/control/log", "model-control/weights"),
     "evaluate": ("predictions.jsonl", "scores.jsonl", "summary.json"),
 }
 FINISHED = {
     "images/0.png", "left_out.jsonl", "studies.jsonl", "model-base/weights", "logs/sft/log",
-    "model-sft/weights", "predictions.jsonl", "scores.jsonl", "summary.json",
-    "manifests/prepare.json", "manifests/sft.json", "manifests/evaluate.json", ".lock",
+    "model-sft/weights", "candidates.jsonl", "hard.jsonl", "unscored.jsonl",
+    "predictions.jsonl", "scores.jsonl", "summary.json",
+    "manifests/prepare.json", "manifests/sft.json", "manifests/explore.json", "manifests/evaluate.json",
+    ".lock",
 }  # fmt: skip
 Action = Callable[[RunDir], None]
 
@@ -60,7 +64,12 @@ class Pipeline:
     def __call__(self, *names: str, redo: str | None = None, **sections: Any) -> list[str]:
         """Stages that ran."""
         self.ran = []
-        run_stages(RunConfig.model_validate(sections), self.folder, names=names or None, redo=redo)
+        run_stages(
+            RunConfig.model_validate({"stages": tuple(WRITES), **sections}),
+            self.folder,
+            names=names or None,
+            redo=redo,
+        )
         return self.ran
 
     def refusal(self, *names: str, kind: type[RadflowError] = RunError, **options: Any) -> str:
@@ -88,7 +97,7 @@ def fail(error: BaseException) -> Action:
 
 
 def test_finished_stages_are_skipped_and_temporary_files_gone(stages: Pipeline) -> None:
-    assert stages() == ["prepare", "sft", "evaluate"]
+    assert stages() == ["prepare", "sft", "explore", "evaluate"]
     assert stages() == []
     assert stages.files() == FINISHED
 
@@ -107,7 +116,7 @@ def test_redo_of_a_stage_that_does_not_run_is_refused_and_deletes_nothing(
 
 def test_redo_of_an_unknown_stage_deletes_nothing(stages: Pipeline) -> None:
     stages()
-    assert "prepare, sft, evaluate" in stages.refusal(redo="training", kind=ConfigError)
+    assert "prepare, sft, explore, evaluate" in stages.refusal(redo="training", kind=ConfigError)
     assert stages.files() == FINISHED
 
 
@@ -136,7 +145,7 @@ def test_redo_with_other_settings_of_an_earlier_stage_deletes_nothing(stages: Pi
 
 def test_redo_runs_the_stage_and_all_later_ones(stages: Pipeline) -> None:
     stages()
-    assert stages(redo="sft", sft={"epochs": 7}) == ["sft", "evaluate"]
+    assert stages(redo="sft", sft={"epochs": 7}) == ["sft", "explore", "evaluate"]
     assert stages("sft", redo="sft", sft={"epochs": 7}) == ["sft"]
     assert "summary.json" not in stages.files()
 
@@ -216,7 +225,7 @@ def test_vanished_inputs_of_finished_stages_are_no_change(stages: Pipeline, tmp_
 
 
 def test_hub_id_is_no_input(stages: Pipeline) -> None:
-    assert stages(model={"name": "some/model"}) == ["prepare", "sft", "evaluate"]
+    assert stages(model={"name": "some/model"}) == ["prepare", "sft", "explore", "evaluate"]
     assert stages(model={"name": "some/model"}) == []
     with RunDir.open(stages.folder) as run:
         assert run.recorded_inputs("sft").keys() == {"studies.jsonl"}
@@ -233,7 +242,7 @@ def test_corrected_command_runs_after_a_mistake(stages: Pipeline, kind: type[Rad
     assert "checkpoints-sft/1/state" in stages.files(), "what tells the reason stays"
     assert not any(name.startswith("manifests/sft") for name in stages.files())
     stages.before["sft"] = starts_afresh
-    assert stages() == ["sft", "evaluate"]
+    assert stages() == ["sft", "explore", "evaluate"]
 
 
 def test_mistake_in_a_stage_that_goes_on_keeps_what_is_done(stages: Pipeline) -> None:
@@ -243,7 +252,7 @@ def test_mistake_in_a_stage_that_goes_on_keeps_what_is_done(stages: Pipeline) ->
     stages.before["sft"] = fail(DataError("an image folder is not mounted"))
     stages.refusal(kind=DataError)
     assert "checkpoints-sft/1/state" in stages.files()
-    assert stages() == ["sft", "evaluate"]
+    assert stages() == ["sft", "explore", "evaluate"]
 
 
 @pytest.mark.parametrize(
@@ -303,7 +312,7 @@ def test_full_disk_outside_of_a_stage_is_explained(
         message = stages.refusal()
     assert FULL in message
     assert "Free space" in message
-    assert stages() == ["prepare", "sft", "evaluate"] or moment == "delete"
+    assert stages() == ["prepare", "sft", "explore", "evaluate"] or moment == "delete"
 
 
 class SafetensorError(Exception):
@@ -321,7 +330,7 @@ class SafetensorError(Exception):
 def test_full_disk_while_weights_are_saved_is_explained(stages: Pipeline, error: Exception) -> None:
     stages.after["sft"] = fail(error)
     assert "Free space" in stages.refusal()
-    assert stages() == ["sft", "evaluate"]
+    assert stages() == ["sft", "explore", "evaluate"]
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes differ"), ValueError("No space left"), KeyError("x")])
@@ -348,3 +357,8 @@ def test_missing_file_elsewhere_is_named(stages: Pipeline) -> None:
 def test_files_of_stages_never_overlap() -> None:
     files = [name for stage in STAGES for name in stage.files]
     assert len(files) == len(set(files))
+
+
+def test_a_run_has_the_stages_that_its_config_names(stages: Pipeline) -> None:
+    assert stages(stages=["sft", "prepare"]) == ["prepare", "sft"]
+    assert stages(stages=["prepare", "sft", "evaluate"]) == ["evaluate"]

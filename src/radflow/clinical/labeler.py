@@ -60,17 +60,30 @@ class RuleLabeler:
         located = self._locate(text)
         return _of_best_rank(list(located)) if self.ontology.measures else located
 
+    def read_section(self, body: str, section: str | None = None) -> list[tuple[str, list[Located]]]:
+        """The sentences of one section's text with their findings; headers in it are not looked for."""
+        read = [(sentence, list(found)) for sentence, found in self._sentences(body, 0, section)]
+        if self.ontology.measures:
+            kept = set(map(id, _of_best_rank([item for _, found in read for item in found])))
+            read = [(sentence, [item for item in found if id(item) in kept]) for sentence, found in read]
+        return read
+
     def _locate(self, text: str) -> Iterator[Located]:
-        follows_headings = self.ontology.side_from_headings
         for start, end, section in bodies(text):
-            body = text[start:end]
-            context = NO_CONTEXT
-            for first, last in sentences(body):
-                sentence = body[first:last]
-                if follows_headings and sentence.endswith(":"):
-                    context = self._sentence.context(sentence)
-                for finding in self._findings(sentence, context):
-                    yield Located(finding, start + first, section)
+            for _, found in self._sentences(text[start:end], start, section):
+                yield from found
+
+    def _sentences(
+        self, body: str, start: int, section: str | None
+    ) -> Iterator[tuple[str, Iterator[Located]]]:
+        follows_headings = self.ontology.side_from_headings
+        context = NO_CONTEXT
+        for first, last in sentences(body):
+            sentence = body[first:last]
+            if follows_headings and sentence.endswith(":"):
+                context = self._sentence.context(sentence)
+            offset = start + first
+            yield sentence, (Located(item, offset, section) for item in self._findings(sentence, context))
 
     def _findings(self, sentence: str, context: Context) -> tuple[Finding, ...]:
         key = (sentence, context)

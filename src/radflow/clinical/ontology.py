@@ -228,6 +228,54 @@ class GraphWords(Entry):
     uncertain_before: Phrases = ()
 
 
+class Agreement(Entry):
+    """What may differ between the Findings and the Impression of one report without being a disagreement.
+
+    All names are observations unless said otherwise. The words (``old`` ...) stand in agreement.yaml, shared.
+
+    Attributes:
+        same: groups of observations that speak of one thing: each supports, and acknowledges, the others.
+        follows: an observation of the Impression: those of the Findings from which it may be concluded.
+        denies: what an observation's denial denies beside itself ("lungs are clear": consolidation).
+        denied_by: observations that are denials when they are present ("normal chest"): what they deny.
+        denies_if_acute: as ``denies``, of what isn't said to be old ("no acute disease": pneumothorax).
+        denies_if_new: as ``denies``, only of what is said to be new or acute, or to be moderate or more.
+        must_report: what the Impression must not leave out unless it is said to be old, beside all that is
+            critical; what is urgent must not be left out when it is said to be new.
+        traces: an observation and words of the Findings that speak of it though they are none of its
+            phrases: all of them in one sentence, in any order; ``a*`` is any word that begins so.
+        wrong_position, right_position: words, as in ``traces``, of a sentence that names a device.
+        unasked: never unsupported: what an Impression may bring in from elsewhere.
+        coarse: observations whose side, level, severity and course aren't compared.
+        grades: groups of observations that exclude each other on one side, in rising order.
+        ranks: names of severities and their rank; another rank is another severity.
+        levels: names of levels (upper, lower) and the anatomy that lies there; another level, another place.
+        old, recent: words that say that a finding is old or harmless, or new.
+        limits: words that leave a denial open for what is small ("no large").
+        history: words that bring in the past or an operation: what stands beside them isn't compared.
+    """
+
+    same: tuple[tuple[Name, ...], ...] = ()
+    follows: dict[Name, tuple[Name, ...]] = {}
+    denies: dict[Name, tuple[Name, ...]] = {}
+    denied_by: dict[Name, tuple[Name, ...]] = {}
+    denies_if_acute: dict[Name, tuple[Name, ...]] = {}
+    denies_if_new: dict[Name, tuple[Name, ...]] = {}
+    must_report: tuple[Name, ...] = ()
+    traces: dict[Name, Phrases] = {}
+    wrong_position: Phrases = ()
+    right_position: Phrases = ()
+    unasked: tuple[Name, ...] = ()
+    coarse: tuple[Name, ...] = ()
+    grades: tuple[tuple[Name, ...], ...] = ()
+    ranks: dict[Name, int] = {}
+    levels: dict[Name, tuple[Name, ...]] = {}
+    old: Phrases = ()
+    recent: Phrases = ()
+    limits: Phrases = ()
+    history: Phrases = ()
+
+
 class Ontology(Entry):
     """One modality's observations and how to read them.
 
@@ -246,6 +294,7 @@ class Ontology(Entry):
             sentence whose stop is missing; false for languages that write nouns with capitals.
         cues: the shared ones (cues.yaml), to which an ontology's own ``cues:`` are added.
         graph: the shared words of graphs (graph.yaml), to which an ontology's own ``graph:`` are added.
+        agreement: when Findings and Impression agree; its shared words (agreement.yaml) come with it.
     """
 
     name: Name
@@ -263,6 +312,7 @@ class Ontology(Entry):
     capitals_open_sentences: bool = True
     cues: Cues
     graph: GraphWords = GraphWords()
+    agreement: Agreement = Agreement()
 
     @cached_property
     def extras(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -19,7 +19,7 @@ from radflow.registry import nearest
 Keys = tuple[str | int, ...]
 
 _FOLDER = files("radflow.clinical") / "ontologies"
-SHARED = {"cues": "cues.yaml", "graph": "graph.yaml"}
+SHARED = {"cues": "cues.yaml", "graph": "graph.yaml", "agreement": "agreement.yaml"}
 """Sections of every ontology that begin with a shipped file."""
 
 
@@ -163,6 +163,14 @@ def _contradictions(ontology: Ontology) -> Iterator[tuple[Keys, str]]:
     for keys, target in _named_severities(ontology):
         if target not in ontology.severities:
             yield keys, f"{target!r} is no severity"
+    known: dict[str, Container[str]] = {
+        "observation": ontology.observations,
+        "severity": ontology.severities,
+        "anatomy": ontology.anatomy,
+    }
+    for keys, target, kind in _names_of_agreement(ontology):
+        if target not in known[kind]:
+            yield keys, f"{target!r} is no {kind}"
     yield from _bad_phrases(ontology)
 
 
@@ -183,6 +191,30 @@ def _named_severities(ontology: Ontology) -> Iterator[tuple[Keys, str]]:
     for number, rule in enumerate(ontology.critical_rules):
         for count, target in enumerate(rule.severities):
             yield ("critical_rules", number, "severities", count), target
+
+
+def _names_of_agreement(ontology: Ontology) -> Iterator[tuple[Keys, str, str]]:
+    """Every name in ``agreement:`` with where it stands and what kind of name it is."""
+    rules = ontology.agreement
+    for key in ("same", "grades"):
+        for number, group in enumerate(getattr(rules, key)):
+            for count, name in enumerate(group):
+                yield ("agreement", key, number, count), name, "observation"
+    for key in ("follows", "denies", "denied_by", "denies_if_acute", "denies_if_new"):
+        for name, targets in getattr(rules, key).items():
+            yield ("agreement", key, name), name, "observation"
+            for count, target in enumerate(targets):
+                yield ("agreement", key, name, count), target, "observation"
+    for key in ("must_report", "unasked", "coarse"):
+        for count, name in enumerate(getattr(rules, key)):
+            yield ("agreement", key, count), name, "observation"
+    for name in rules.traces:
+        yield ("agreement", "traces", name), name, "observation"
+    for name in rules.ranks:
+        yield ("agreement", "ranks", name), name, "severity"
+    for level, places in rules.levels.items():
+        for count, place in enumerate(places):
+            yield ("agreement", "levels", level, count), place, "anatomy"
 
 
 def _named_anatomy(ontology: Ontology) -> Iterator[tuple[Keys, str]]:
@@ -214,6 +246,7 @@ def _bad_phrases(ontology: Ontology) -> Iterator[tuple[Keys, str]]:
 
 
 _ENTITY_LISTS = {("graph", name) for name in ENTITY_LISTS}
+_PHRASE_SECTIONS = frozenset({"anatomy", "sides", "severities", "cues", "graph"})
 _PHRASE_KEYS = frozenset({"phrases", "exceptions", "present", "absent"})
 
 
@@ -227,5 +260,5 @@ def _phrases(value: Any, keys: Keys) -> Iterator[tuple[Keys, str]]:
             yield from _phrases(child, (*keys, number))
     elif isinstance(value, str) and keys:
         names = [key for key in keys if isinstance(key, str)]
-        if names[-1] in _PHRASE_KEYS or names[0] in {"anatomy", "sides", "severities", *SHARED}:
+        if names[-1] in _PHRASE_KEYS or names[0] in _PHRASE_SECTIONS:
             yield keys, value

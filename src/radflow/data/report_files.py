@@ -8,17 +8,24 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from radflow.data.sections import parse_report, render_report
 from radflow.data.sources.checks import field_text, id_text, is_empty
 from radflow.data.tables import SUFFIXES, read_rows, require_columns
 from radflow.errors import DataError
+from radflow.records import Report
 
 ANY_REPORTS = "Give a .csv, .tsv, .jsonl or .parquet file, or a folder of .txt files."
 
 SECTION_COLUMNS = ("findings", "impression")
 """What a table may hold in place of whole reports."""
+
+
+class _Sections(NamedTuple):
+    findings: str | None
+    impression: str | None
+
 
 _Row = tuple[str, str | None, object]  # where it stands, id, report
 
@@ -45,6 +52,41 @@ def read_reports(
     Raises:
         DataError: names the row; no report text is in the message, nor in an error that it stems from.
     """
+    for report_id, report in _unique_rows(path, id_column, report_column):
+        if isinstance(report, _Sections):
+            yield report_id, render_report(findings=report.findings, impression=report.impression)
+        else:
+            yield report_id, report
+
+
+def read_parsed(
+    path: Path, *, id_column: str = "id", report_column: str = "report"
+) -> Iterator[tuple[str, Report]]:
+    """Like `read_reports`, with the sections found; cells findings and impression are taken as they are.
+
+    Raises:
+        DataError: as `read_reports`.
+    """
+    for report_id, report in _unique_rows(path, id_column, report_column):
+        if not isinstance(report, _Sections):
+            yield report_id, parse_report(report)
+            continue
+        text = render_report(findings=report.findings, impression=report.impression)
+        yield (
+            report_id,
+            Report(
+                text=text,
+                findings=report.findings,
+                impression=report.impression,
+                findings_found_by="none" if report.findings is None else "field",
+                impression_found_by="none" if report.impression is None else "field",
+            ),
+        )
+
+
+def _unique_rows(
+    path: Path, id_column: str, report_column: str
+) -> Iterator[tuple[str, str | _Sections | None]]:
     seen: set[str] = set()
     for where, report_id, report in _rows(path, id_column, report_column):
         if report_id is None:
@@ -60,7 +102,9 @@ def read_reports(
                 next_step="Give every report a unique id, or remove the repeated row.",
             )
         seen.add(report_id)
-        if is_empty(report):
+        if isinstance(report, _Sections):
+            yield report_id, report
+        elif is_empty(report):
             yield report_id, None
         elif isinstance(report, str):
             yield report_id, report
@@ -100,14 +144,14 @@ def _rows(path: Path, id_column: str, report_column: str) -> Iterator[_Row]:
         raise DataError("the file holds no report", where=str(path), next_step=ANY_REPORTS)
 
 
-def _of_sections(row: Mapping[str, object], where: str) -> str:
+def _of_sections(row: Mapping[str, object], where: str) -> _Sections:
     sections: list[str | None] = []
     for name in SECTION_COLUMNS:
         cell = row.get(name)
         if not (is_empty(cell) or isinstance(cell, str)):
             raise DataError(f"the cell in {name!r} is no text but a {type(cell).__name__}", where=where)
         sections.append(field_text(cell))
-    return render_report(findings=sections[0], impression=sections[1])
+    return _Sections(sections[0], sections[1])
 
 
 def _folder_rows(path: Path) -> Iterator[_Row]:

@@ -1,26 +1,20 @@
-"""Score generated reports against references, part by part, and sum the scores up with intervals."""
+"""Score generated reports against references, study by study and part by part."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from radflow.config import EvaluateConfig
 from radflow.data.phantoms.chest_reader import read_findings
 from radflow.data.sections import parse_report
-from radflow.metrics.lexical import MAX_ORDER, bleu_counts, bleu_from_counts, rouge_l, sentence_bleu_score
-from radflow.metrics.statistics import bootstrap_interval, mean_of_rows
-from radflow.records import Finding, Interval, Report, Score, Study
+from radflow.metrics.clinical_scores import ClinicalReaders
+from radflow.metrics.lexical import MAX_ORDER, bleu_counts, rouge_l, sentence_bleu_score
+from radflow.records import Finding, Report, Score, Study
 
 Part = Literal["report", "findings", "impression"]
 PARTS: tuple[Part, ...] = ("report", "findings", "impression")
 Counts = dict[str, tuple[int, int, int]]
-Matrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -36,11 +30,18 @@ class Written:
         return self.study.study_id
 
 
-def score_report(row: Written) -> list[Score]:
+def score_report(row: Written, *, readers: ClinicalReaders) -> list[Score]:
     """One row per part that the reference has; a part that the prediction lacks scores 0, not nothing."""
     prediction = parse_report(row.text)
     expected, written = parts_of(row.study.report), parts_of(prediction)
-    return [_score(row, part, expected[part], written.get(part, "")) for part in PARTS if part in expected]
+    is_critical = readers.is_critical(row.study_id, row.study.report)
+    scores = [
+        _score(row, part, expected[part], written.get(part, ""), readers, is_critical)
+        for part in PARTS
+        if part in expected
+    ]
+    is_consistent = readers.is_consistent(reference=row.study.report, prediction=prediction)
+    return [scores[0].model_copy(update={"is_consistent": is_consistent}), *scores[1:]]
 
 
 def parts_of(report: Report) -> Mapping[Part, str]:
@@ -55,7 +56,9 @@ def parts_of(report: Report) -> Mapping[Part, str]:
     return {"report": " ".join(bodies) or report.text, **sections}  # type: ignore[dict-item]
 
 
-def _score(row: Written, part: Part, reference: str, prediction: str) -> Score:
+def _score(
+    row: Written, part: Part, reference: str, prediction: str, readers: ClinicalReaders, is_critical: bool
+) -> Score:
     sides: list[Counts | None] = [None, None]
     if part == "report" and row.study.truth is not None:
         sides = [
@@ -74,6 +77,9 @@ def _score(row: Written, part: Part, reference: str, prediction: str) -> Score:
         bleu_counts=tuple(bleu_counts(reference=reference, prediction=prediction).row()),
         findings=sides[0],
         findings_with_side=sides[1],
+        labels=readers.label_counts(reference=reference, prediction=prediction),
+        graph_f1=readers.graph_f1(reference=reference, prediction=prediction),
+        is_critical=is_critical,
     )
 
 
@@ -101,79 +107,3 @@ def _keys(observation: str, side: str | None, with_side: bool) -> list[tuple[str
     if not with_side:
         return [(observation, None)]
     return [(observation, each) for each in (("left", "right") if side == "bilateral" else (side,))]
-
-
-def summarise(
-    scores: Sequence[Score], config: EvaluateConfig, *, seed: int
-) -> dict[str, dict[str, Interval]]:
-    """Per system: every metric of every part over its studies, with bootstrap intervals.
-
-    Keys are ``part/metric``: corpus BLEU-1..4 (no smoothing), mean ROUGE-L, and on phantoms micro precision,
-    recall and F1 of findings, overall (``findings/...``), with sides, and by observation.
-    """
-    systems = list(dict.fromkeys(score.system for score in scores))
-    summary: dict[str, dict[str, Interval]] = {}
-    for system in systems:
-        mine = [score for score in scores if score.system == system]
-        metrics: dict[str, Interval] = {}
-        for name, rows, aggregate in _statistics(mine):
-            interval = bootstrap_interval(
-                rows, aggregate, samples=config.bootstrap_samples, confidence=config.confidence, seed=seed
-            )
-            if interval is not None:
-                metrics[name] = interval
-        summary[system] = metrics
-    return summary
-
-
-Statistic = tuple[str, Matrix, Callable[[Matrix], Matrix]]
-
-
-def _statistics(scores: Sequence[Score]) -> Iterator[Statistic]:
-    for part in PARTS:
-        rows = [score for score in scores if score.part == part]
-        if not rows:
-            continue  # no reference has this part
-        counts = np.array([score.bleu_counts for score in rows], dtype=np.float64)
-        for order in range(1, MAX_ORDER + 1):
-            yield f"{part}/bleu_{order}", counts, partial(bleu_from_counts, order=order)
-        yield f"{part}/rouge_l", np.array([[score.rouge_l, 1.0] for score in rows]), mean_of_rows
-    with_truth = [score for score in scores if score.findings is not None]
-    if with_truth:
-        yield from _finding_statistics("findings_truth", [score.findings or {} for score in with_truth])
-        yield from _finding_statistics(
-            "findings_truth_with_side", [score.findings_with_side or {} for score in with_truth]
-        )
-
-
-def _finding_statistics(prefix: str, rows: Sequence[Counts]) -> Iterator[Statistic]:
-    def matrix(names: Sequence[str]) -> Matrix:
-        return np.array(
-            [np.sum([row.get(name, (0, 0, 0)) for name in names], axis=0) for row in rows], dtype=np.float64
-        )
-
-    observations = sorted({name for row in rows for name in row})
-    for ratio in (precision, recall, f1):
-        yield f"{prefix}/{ratio.__name__}", matrix(observations), ratio
-    for observation in observations:
-        yield f"{prefix}/f1/{observation}", matrix([observation]), f1
-
-
-def precision(counts: Matrix) -> Matrix:
-    """True positives / all asserted, from (..., 3) sums of (tp, fp, fn); NaN when nothing was asserted."""
-    return _ratio(counts[..., 0], counts[..., 0] + counts[..., 1])
-
-
-def recall(counts: Matrix) -> Matrix:
-    """True positives / all true, from (..., 3) sums; NaN when nothing was true."""
-    return _ratio(counts[..., 0], counts[..., 0] + counts[..., 2])
-
-
-def f1(counts: Matrix) -> Matrix:
-    """2 tp / (2 tp + fp + fn), from (..., 3) sums; NaN when nothing was true or asserted."""
-    return _ratio(2 * counts[..., 0], 2 * counts[..., 0] + counts[..., 1] + counts[..., 2])
-
-
-def _ratio(numerator: Matrix, denominator: Matrix) -> Matrix:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(numerator / denominator)

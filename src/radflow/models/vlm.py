@@ -153,13 +153,13 @@ def set_trainable(model: nn.Module, config: ModelConfig) -> LoraConfig | None:
         r=config.lora.r,
         lora_alpha=config.lora.alpha,
         lora_dropout=config.lora.dropout,
-        target_modules=_lora_targets(model, config.lora.target),
+        target_modules=lora_targets(model, config.lora.target),
         modules_to_save=[name for part in fully_trained for name in _roots_of(model, part)] or None,
         task_type="CAUSAL_LM",
     )
 
 
-def _lora_targets(model: nn.Module, target: str) -> list[str] | str:
+def lora_targets(model: nn.Module, target: str) -> list[str] | str:
     if target != "all-linear":
         return target
     head = model.get_output_embeddings()  # type: ignore[operator]

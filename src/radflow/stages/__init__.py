@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from radflow.config import RunConfig
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -15,10 +17,11 @@ class Stage:
         settings: config sections that decide its result.
         inputs: settings that name files or folders outside of the run folder that decide its result.
         reads: output files of earlier stages that it reads.
+        reads_if_run: the same, of stages that a run may leave out (setting ``stages``).
         outputs: what it writes; hashed, since later stages' fingerprints rest on it.
         keeps: what it also writes where needed, and later stages need: too large to hash, missed when gone.
         temporary: what only the unfinished stage needs; deleted when it is done.
-        logs: what nothing needs; stays until the stage is redone.
+        logs: what no result rests on; stays until the stage is redone.
     """
 
     name: str
@@ -26,10 +29,16 @@ class Stage:
     settings: tuple[str, ...]
     reads: tuple[str, ...]
     outputs: tuple[str, ...]
+    reads_if_run: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     keeps: tuple[str, ...] = ()
     temporary: tuple[str, ...] = ()
     logs: tuple[str, ...] = ()
+
+    def reads_in(self, config: RunConfig) -> tuple[str, ...]:
+        """What it reads in a run with these stages."""
+        made = {name for stage in STAGES if stage.name in config.stages for name in stage.outputs}
+        return (*self.reads, *(name for name in self.reads_if_run if name in made))
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -57,7 +66,37 @@ STAGES = (
         outputs=("model-sft",),
         keeps=("model-base",),
         temporary=("model-base.unfinished", "checkpoints-sft"),
-        logs=("logs/sft",),
+        logs=("logs/sft", "sft_history.jsonl"),
+    ),
+    Stage(
+        name="explore",
+        module="radflow.stages.explore",
+        settings=("model", "explore"),
+        inputs=("model.name", "explore.composite.encoder", "explore.ontology"),
+        reads=("studies.jsonl", "model-sft"),
+        outputs=("candidates.jsonl", "hard.jsonl", "unscored.jsonl"),
+        temporary=("generated.partial.jsonl",),
+    ),
+    Stage(
+        name="rft",
+        module="radflow.stages.rft",
+        settings=("model", "reward", "rft"),
+        inputs=("model.name",),
+        reads=("studies.jsonl", "hard.jsonl", "criticality.jsonl", "model-sft"),
+        outputs=("model-rft", "rft_history.jsonl"),
+        temporary=("checkpoints-rft",),
+        logs=("logs/rft",),
+    ),
+    Stage(
+        name="control",
+        module="radflow.stages.control",
+        settings=("model", "sft", "control"),
+        inputs=("model.name",),
+        reads=("studies.jsonl", "model-sft"),
+        reads_if_run=("model-rft",),
+        outputs=("model-control",),
+        temporary=("checkpoints-control",),
+        logs=("logs/control", "control_history.jsonl"),
     ),
     Stage(
         name="evaluate",
@@ -65,6 +104,16 @@ STAGES = (
         settings=("model", "evaluate"),
         inputs=("model.name",),
         reads=("studies.jsonl", "model-sft"),
+        reads_if_run=("model-rft", "model-control"),
         outputs=("predictions.jsonl", "scores.jsonl", "summary.json"),
+        temporary=("predictions.partial",),
+    ),
+    Stage(
+        name="report",
+        module="radflow.stages.report",
+        settings=("report",),
+        reads=("studies.jsonl", "predictions.jsonl", "scores.jsonl", "summary.json"),
+        reads_if_run=("candidates.jsonl", "hard.jsonl", "criticality.jsonl", "rft_history.jsonl"),
+        outputs=("report.html",),
     ),
 )

@@ -16,6 +16,8 @@ from radflow.run_dir import RunDir, listing_hash, stage_identity
 from radflow.stages import STAGES, Stage
 from radflow.terminal import console
 
+NAME_OR_PATH = ("model.name", "explore.composite.encoder", "explore.ontology")
+"""Inputs that may be a name or a hub id instead of a path."""
 FULL_DISK = ("No space left", "PytorchStreamWriter", "file write failed")
 """What torch.save (RuntimeError) and safetensors (SafetensorError) say on a full disk, neither as OSError."""
 
@@ -26,7 +28,7 @@ def run_stages(
     """Bring a run folder up to date.
 
     Args:
-        names: the stages to run, all by default; the stages that they read from must be done.
+        names: the stages to run, all of the config's by default; those that they read from must be done.
         redo: forget this stage, one of those that run, and all later ones. They are deleted when its turn
             comes: by then the earlier stages are up to date, and a mistake there has cost nothing.
 
@@ -34,7 +36,7 @@ def run_stages(
         ConfigError: no such stage to redo, or redoing it can't work.
         RunError: locked folder, other settings in it, missing input, full disk.
     """
-    wanted = [stage for stage in STAGES if names is None or stage.name in names]
+    wanted = [stage for stage in STAGES if stage.name in (config.stages if names is None else names)]
     if redo is not None:
         _require_that_it_runs(redo, wanted, folder)
     with RunDir.open(folder) as run:
@@ -99,7 +101,7 @@ def _identity(stage: Stage, config: RunConfig, run: RunDir, *, recorded: bool = 
     """
     known = {name: value for name, value in run.recorded_inputs(stage.name).items() if name in stage.inputs}
     outside = known if recorded else _outside_hashes(stage, config, known)
-    inputs = {**{name: _made_hash(name, run) for name in stage.reads}, **outside}
+    inputs = {**{name: _made_hash(name, run) for name in stage.reads_in(config)}, **outside}
     return stage_identity(settings=settings_of(config, *stage.settings), seed=config.seed, inputs=inputs)
 
 
@@ -117,7 +119,7 @@ def _inputs(stage: Stage, config: RunConfig) -> dict[str, Path]:
     """Setting -> path outside of the run folder, of those that are set."""
     values = {name: reduce(getattr, name.split("."), config) for name in stage.inputs}
     paths = {name: Path(str(value)) for name, value in values.items() if value is not None}
-    return {name: path for name, path in paths.items() if name != "model.name" or _is_local(str(path))}
+    return {name: path for name, path in paths.items() if name not in NAME_OR_PATH or _is_local(str(path))}
 
 
 def _is_local(model: str) -> bool:
@@ -136,18 +138,20 @@ def _maker(name: str) -> Stage:
     return next(stage for stage in STAGES if name in (*stage.outputs, *stage.keeps))
 
 
-def _upstream(stage: Stage) -> list[Stage]:
+def _upstream(stage: Stage, config: RunConfig) -> list[Stage]:
     """The stages whose outputs it reads, and theirs, in order."""
-    direct = [_maker(name) for name in stage.reads]
-    found = {maker.name for first in direct for maker in (first, *_upstream(first))}
+    direct = [_maker(name) for name in stage.reads_in(config)]
+    found = {maker.name for first in direct for maker in (first, *_upstream(first, config))}
     return [other for other in STAGES if other.name in found]
 
 
 def _require_upstream(stage: Stage, config: RunConfig, run: RunDir, wanted: Sequence[Stage]) -> None:
     """Earlier stages are done, whole, and were made with the settings that this config gives."""
-    for maker in _upstream(stage):
+    for maker in _upstream(stage, config):
         if run.manifest(maker.name) is None:
-            needed = next((name for name in stage.reads if name in maker.outputs), maker.outputs[0])
+            needed = next(
+                (name for name in stage.reads_in(config) if name in maker.outputs), maker.outputs[0]
+            )
             raise RunError(
                 f"stage {stage.name} needs {needed}, which stage {maker.name} has not finished writing",
                 where=str(run.root),

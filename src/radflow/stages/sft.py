@@ -22,7 +22,7 @@ from radflow.training.vision_warmup import warm_up_vision
 
 
 def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
-    """studies.jsonl -> model-sft/ (whole model, or only the LoRA adapter)"""
+    """studies.jsonl -> model-sft/ (whole model, or only the LoRA adapter), sft_history.jsonl"""
     studies = run.read(Study, "studies.jsonl")
     train = [study for study in studies if study.split == "train"]
     validation = [study for study in studies if study.split == "validation"]
@@ -38,6 +38,7 @@ def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
         image_root=run.root,
         checkpoints=run.path("checkpoints-sft"),
         logs=run.path("logs/sft"),
+        history=run.path("sft_history.jsonl"),
         seed=config.seed,
     )
     policy.save(run.path("model-sft"))

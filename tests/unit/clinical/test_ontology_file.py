@@ -92,3 +92,22 @@ def test_unknown_ontologies_name_the_nearest() -> None:
 
 def test_phrases_expand_to_all_their_variants() -> None:
     assert set(expand("a|b [c] d*")) == {("a", "d*"), ("b", "d*"), ("a", "c", "d*"), ("b", "c", "d*")}
+
+
+def test_names_in_agreement_must_exist_and_the_line_is_said() -> None:
+    text = """name: knees
+title: Knees
+columns: [Effusion]
+observations:
+  Effusion:
+    column: Effusion
+    phrases: [effusion]
+agreement:
+  follows:
+    Effusion: [Swelling]
+  ranks: {huge: 3}
+"""
+    with pytest.raises(ConfigError) as caught:
+        read_ontology(text, where="mine.yaml")
+    assert "mine.yaml:10: agreement.follows.Effusion.0: 'Swelling' is no observation" in str(caught.value)
+    assert "mine.yaml:11: agreement.ranks.huge: 'huge' is no severity" in str(caught.value)

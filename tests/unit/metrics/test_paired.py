@@ -20,8 +20,8 @@ from radflow.metrics.paired import (
     paired_difference,
     paired_permutation,
 )
-from radflow.metrics.report_scores import f1
 from radflow.metrics.statistics import mean_of_rows
+from radflow.metrics.summaries import f1
 from radflow.records import Difference
 
 Matrix = NDArray[np.float64]

@@ -11,7 +11,9 @@ import pytest
 from radflow.config import EvaluateConfig
 from radflow.data.phantoms.chest import make_chest_case, make_chest_phantom
 from radflow.data.sections import parse_report, render_report
-from radflow.metrics.report_scores import Counts, Written, f1, finding_counts, score_report, summarise
+from radflow.metrics.clinical_scores import ClinicalReaders
+from radflow.metrics.report_scores import Counts, Written, finding_counts, score_report
+from radflow.metrics.summaries import differences, f1, summarise
 from radflow.records import Finding, Score, Study
 
 TEXT = (
@@ -19,6 +21,7 @@ TEXT = (
     "IMPRESSION: Small left pleural effusion and mild cardiomegaly."
 )
 WITHOUT_IMPRESSION = TEXT.partition("\n")[0]
+READERS = ClinicalReaders()
 PHANTOMS = [make_chest_case(index, seed=11) for index in range(150)]
 ABNORMAL = [case for case in PHANTOMS if case.truth and case.report.findings]
 SWAPPED = {"left": "right", "right": "left"}
@@ -29,7 +32,10 @@ def study(text: str, *, truth: tuple[Finding, ...] | None = None, study_id: str 
 
 
 def scores_by_part(reference: str, prediction: str) -> dict[str, Score]:
-    return {score.part: score for score in score_report(Written(study(reference), "model", prediction))}
+    return {
+        score.part: score
+        for score in score_report(Written(study(reference), "model", prediction), readers=READERS)
+    }
 
 
 def total(counts: Counts) -> tuple[int, int, int]:
@@ -186,7 +192,11 @@ def scores() -> list[Score]:
             "cut": text[: len(text) // 2],
         }
         truth = study(text, truth=case.truth, study_id=case.study_id)
-        rows += [row for name, said in systems.items() for row in score_report(Written(truth, name, said))]
+        rows += [
+            row
+            for name, said in systems.items()
+            for row in score_report(Written(truth, name, said), readers=READERS)
+        ]
     return rows
 
 
@@ -225,3 +235,39 @@ def test_summary_counts_the_studies_of_each_part(scores: list[Score]) -> None:
     assert with_impression < len(PHANTOMS)
     assert summary["impression/rouge_l"].studies == with_impression
     assert summary["report/rouge_l"].studies == len(PHANTOMS)
+
+
+def test_labels_graph_and_consistency_rank_the_systems(scores: list[Score]) -> None:
+    summary = summarise(scores, EvaluateConfig(bootstrap_samples=100), seed=0)
+    reference, cut, silent = summary["reference"], summary["cut"], summary["silent"]
+    for metric in ("report/label_f1", "impression/label_f1", "report/graph_f1", "consistent"):
+        assert reference[metric].value > cut[metric].value
+    assert reference["impression/label_f1"].value == reference["report/graph_f1"].value == 1
+    assert (
+        silent["report/label_f1"].value == silent["report/graph_f1"].value == silent["consistent"].value == 0
+    )
+
+
+def test_critical_studies_are_summed_up_apart(scores: list[Score]) -> None:
+    mine = [score for score in scores if score.system == "reference" and score.part == "report"]
+    critical = sum(score.is_critical for score in mine)
+    assert 0 < critical < len(mine)
+    summary = summarise(scores, EvaluateConfig(bootstrap_samples=100), seed=0)["reference"]
+    assert summary["critical/report/rouge_l"].studies == critical
+
+
+def test_a_system_differs_from_a_worse_one_and_not_from_itself(scores: list[Score]) -> None:
+    pairs = [("reference", "cut"), ("cut", "cut"), ("cut", "absent")]
+    compared = differences(scores, pairs, EvaluateConfig(bootstrap_samples=200), seed=0)
+    assert set(compared) == {"reference - cut", "cut - cut"}
+    better = compared["reference - cut"]["impression/label_f1"]
+    assert 0 < better.low < better.value
+    assert better.p < 0.02
+    assert {(row.value, row.p) for row in compared["cut - cut"].values()} == {(0.0, 1.0)}
+
+
+def test_dropping_a_section_is_no_way_to_be_consistent() -> None:
+    with_both = scores_by_part(TEXT, TEXT)["report"]
+    without = scores_by_part(TEXT, WITHOUT_IMPRESSION)["report"]
+    not_asked = scores_by_part(WITHOUT_IMPRESSION, WITHOUT_IMPRESSION)["report"]
+    assert (with_both.is_consistent, without.is_consistent, not_asked.is_consistent) == (True, False, None)

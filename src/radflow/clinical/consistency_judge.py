@@ -1,0 +1,102 @@
+"""Consistency by a language model, alone or where the rules are unsure; its failures are typed.
+
+A failure is never a verdict: the caller gets the `JudgeFailure` in the verdict's place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+from radflow.clinical.consistency import NOT_APPLICABLE, LabelConsistency, has_both_sections
+from radflow.clinical.judge import Judge, Result
+from radflow.clinical.judge_questions import JudgeFailure, Question, consistency_question
+from radflow.clinical.judge_verdicts import ConsistencyVerdict, Problem, find_verbatim
+from radflow.records import Conflict, Consistency, Report
+
+WINDOW = 2048
+"""Reports held at once: between questions there may be any number that the rules decide."""
+
+Verdict = Consistency | JudgeFailure
+
+
+class JudgeConsistency:
+    """Asks a judge whether Findings and Impression agree.
+
+    Args:
+        judge: the client; where its answers are kept is its own matter.
+        rules: decide first; the judge is asked only about reports of whose verdict they are unsure
+            (`consistency.Examination`). ``None``: it is asked about every report that has both sections.
+    """
+
+    def __init__(self, judge: Judge, *, rules: LabelConsistency | None = None) -> None:
+        self._judge = judge
+        self._rules = rules
+
+    def check_all(self, reports: Iterable[tuple[str, Report]]) -> Iterator[Verdict]:
+        """One verdict or failure for each (study id, report), in order and in flat memory.
+
+        Raises:
+            JudgeError: the judge can't be used at all. Answers so far are kept.
+        """
+        source = iter(reports)
+        while window := list(islice(source, WINDOW)):
+            known = [self._known(report) for _, report in window]
+            asked = (
+                _question(study_id, report)
+                for (study_id, report), verdict in zip(window, known, strict=True)
+                if verdict is None
+            )
+            answers = self._judge.ask_all(asked)
+            for (_, report), verdict in zip(window, known, strict=True):
+                yield _verdict(next(answers), report) if verdict is None else verdict
+
+    def check_group(self, study_id: str, reports: Sequence[Report]) -> list[Verdict]:
+        """Verdicts on the candidates of one study; those that need the judge go in one call."""
+        known = [self._known(report) for report in reports]
+        asked = [report for report, verdict in zip(reports, known, strict=True) if verdict is None]
+        results = self._judge.judge_group([_question(study_id, report) for report in asked]) if asked else []
+        answers = map(_verdict, results, asked)
+        return [next(answers) if verdict is None else verdict for verdict in known]
+
+    def _known(self, report: Report) -> Consistency | None:
+        """The verdict that needs no judge, if there is one."""
+        if not has_both_sections(report):
+            return NOT_APPLICABLE
+        if self._rules is None:
+            return None
+        examined = self._rules.examine(report)
+        return examined.consistency if examined.is_sure else None
+
+
+def _question(study_id: str, report: Report) -> Question[ConsistencyVerdict]:
+    return consistency_question(study_id, findings=report.findings or "", impression=report.impression or "")
+
+
+def _verdict(result: Result[ConsistencyVerdict], report: Report) -> Verdict:
+    if isinstance(result, JudgeFailure):
+        return result
+    return Consistency(
+        verdict=result.verdict.verdict,
+        problems=tuple(_conflict(problem, report) for problem in result.verdict.problems),
+        source=result.judge,
+    )
+
+
+def _conflict(problem: Problem, report: Report) -> Conflict:
+    return Conflict(
+        kind=problem.kind,
+        label=problem.label,
+        findings_span=_span(problem.findings_quote, report.findings),
+        impression_span=_span(problem.impression_quote, report.impression),
+    )
+
+
+def _span(quote: str | None, section: str | None) -> tuple[int, int] | None:
+    """Where a quote stands; ``None`` where it can't be told, as a few letters grow when they are lowered."""
+    if quote is None or section is None:
+        return None
+    span = find_verbatim(quote, section)
+    if span is None and len(section.lower()) == len(section):
+        span = find_verbatim(quote.lower(), section.lower())
+    return span

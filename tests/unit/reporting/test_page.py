@@ -1,0 +1,207 @@
+"""The page is one file that runs nothing and asks for nothing, whatever the reports say."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.unit.reporting.made_run import ALL, HOSTILE, SFT_ONLY, STUDIES, make_run, write_rows
+
+from radflow.data.images import write_png
+from radflow.errors import RunError
+from radflow.reporting.cases import THUMBNAIL, thumbnails
+from radflow.reporting.html import PATIENT_DATA, RESEARCH_USE, render_report
+from radflow.reporting.run_files import read_run
+from radflow.run_dir import RunDir
+
+VOID = {"meta", "img", "br", "hr", "link", "input"}
+SECTIONS = [
+    "overview", "gains", "metrics", "losses", "exploration", "rewards", "clip", "signatures", "cases",
+    "provenance",
+]  # fmt: skip
+
+
+class Page(HTMLParser):
+    """Checks that tags nest; collects tags, attributes and text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def named(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+    @property
+    def sections(self) -> list[str | None]:
+        return [attributes.get("id") for attributes in self.named("section")]
+
+
+def render(root: Path, *, stages: tuple[str, ...] = ALL, cases: int = 20) -> str:
+    return render_report(read_run(RunDir(root), stages), cases=cases)
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Read only."""
+    return make_run(tmp_path_factory.mktemp("made") / "full")
+
+
+@pytest.fixture
+def own(full: Path, tmp_path: Path) -> Path:
+    """A copy to change."""
+    return Path(shutil.copytree(full, tmp_path / "own"))
+
+
+def test_every_section_is_there_with_and_without_rft(full: Path, tmp_path: Path) -> None:
+    assert Page(render(full)).sections == SECTIONS
+    assert Page(render(make_run(tmp_path / "sft", SFT_ONLY), stages=SFT_ONLY)).sections == SECTIONS
+
+
+def test_hostile_text_stays_text(full: Path) -> None:
+    page = Page(render(full))
+    assert page.text.count('<script>alert("&")</script>') >= 2 * STUDIES  # in every prediction
+    assert {tag for tag, _ in page.tags} & {"script", "iframe", "object", "link", "base", "form"} == set()
+    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
+
+
+def test_nothing_is_fetched(full: Path) -> None:
+    text = render(full)
+    page = Page(text)
+    for _, attributes in page.tags:
+        for name in ("src", "href", "srcset", "data", "xlink:href", "poster", "action"):
+            value = attributes.get(name) or "#"
+            assert value.startswith(("#", "data:image/png;base64,"))
+    css = re.findall(r"<style>(.*?)</style>", text, re.DOTALL)
+    assert len(css) == 1
+    assert "url(" not in css[0]
+    assert "@import" not in css[0]
+    policy = next(meta["content"] for meta in page.named("meta") if "http-equiv" in meta)
+    assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def test_links_lead_to_sections(full: Path) -> None:
+    page = Page(render(full))
+    targets = {attributes.get("id") for _, attributes in page.tags}
+    assert {(link["href"] or "").removeprefix("#") for link in page.named("a")} <= targets
+
+
+def test_every_picture_has_words(full: Path) -> None:
+    page = Page(render(full))
+    assert all(image["alt"] for image in page.named("img"))
+    assert all("aria-label" in svg or svg.get("aria-hidden") == "true" for svg in page.named("svg"))
+
+
+def test_research_use_is_said_once_and_patient_data_where_there_are_patients(own: Path) -> None:
+    text = render(own)
+    assert (text.count(RESEARCH_USE), text.count(PATIENT_DATA)) == (1, 1)
+    manifest = own / "manifests/prepare.json"
+    manifest.write_text(manifest.read_text().replace('"source": "table"', '"source": "phantoms"'))
+    assert PATIENT_DATA not in render(own)
+
+
+def test_same_files_same_bytes(full: Path, tmp_path: Path) -> None:
+    again = shutil.copytree(full, tmp_path / "again" / "full")
+    assert render(full) == render(again)
+
+
+def test_what_does_not_apply_says_why_in_one_line(tmp_path: Path) -> None:
+    text = render(make_run(tmp_path / "sft", SFT_ONLY), stages=SFT_ONLY)
+    absent = re.findall(r'<p class="absent">(.*?)</p>', text, re.DOTALL)
+    assert len(absent) == 5
+    assert all("\n" not in line and len(line) < 110 for line in absent)
+    assert "This run has no Target Exploration." in absent
+
+
+def test_what_another_config_left_in_the_folder_is_not_shown(full: Path) -> None:
+    text = render(full, stages=SFT_ONLY)
+    assert "This run has no reinforcement fine-tuning." in text
+    assert "This run has no Target Exploration." in text
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sft_history.jsonl",
+        "candidates.jsonl",
+        "hard.jsonl",
+        "criticality.jsonl",
+        "rft_history.jsonl",
+        "images",
+    ],
+)
+def test_a_missing_optional_file_costs_its_own_part_only(own: Path, name: str) -> None:
+    target = own / name
+    shutil.rmtree(target) if target.is_dir() else target.unlink()
+    assert Page(render(own)).sections == SECTIONS
+
+
+def test_a_damaged_file_is_named_without_its_text(own: Path) -> None:
+    (own / "rft_history.jsonl").write_text('{"step": 1}\nSecret patient text\n')
+    with pytest.raises(RunError, match=r"rft_history\.jsonl:2") as caught:
+        render(own)
+    assert "Secret" not in str(caught.value)
+
+
+def test_unknown_metrics_and_systems_are_shown(full: Path) -> None:
+    text = Page(render(full)).text
+    assert "new metric, odd" in text
+    assert HOSTILE in text
+
+
+def test_images_are_thumbnails_and_the_page_itself_is_small(own: Path) -> None:
+    write_png(np.zeros((600, 1200, 3), np.uint8), own / "images/large.png")
+    (url,) = thumbnails(("images/large.png",), own)
+    with Image.open(BytesIO(base64.b64decode(url.partition(",")[2]))) as image:
+        assert image.size == (THUMBNAIL, THUMBNAIL // 2)
+    assert len(render(own)) < 150_000
+
+
+def test_no_cases_asked_for(full: Path) -> None:
+    assert "report.cases is 0" in render(full, cases=0)
+
+
+def test_inert_clip_is_told(own: Path) -> None:
+    told = "CAPO's tighter clip changed nothing"
+    assert told in Page(render(own)).text
+    rows = [json.loads(line) for line in (own / "rft_history.jsonl").read_text().splitlines()]
+    rows[-1]["clip_ratio/critical"] = 0.01
+    write_rows(own / "rft_history.jsonl", rows)
+    assert told not in Page(render(own)).text
+
+
+def test_failure_signatures_are_told_with_cause_and_remedy(own: Path) -> None:
+    text = Page(render(own)).text
+    assert "1 failure signature seen" in text
+    assert "a cause" in text
+    assert "a remedy" in text
+    manifest = json.loads((own / "manifests/rft.json").read_text())
+    manifest["facts"]["signatures"] = []
+    (own / "manifests/rft.json").write_text(json.dumps(manifest))
+    assert "None of the known signatures was seen." in Page(render(own)).text
