@@ -16,7 +16,7 @@ from radflow.config import CompositeConfig
 from radflow.data.sections import parse_report
 from radflow.metrics.embedding import BERTScore
 from radflow.metrics.encoders import LEXICAL, default_encoder
-from radflow.metrics.lexical import rouge_l, sentence_bleu_score, tokenize
+from radflow.metrics.lexical import WORD, rouge_l, sentence_bleu_score
 from radflow.metrics.registry import GRAPH_METRICS
 from radflow.metrics.report_scores import parts_of
 from radflow.records import Report
@@ -151,7 +151,7 @@ class CompositeScorer:
     ) -> Composite:
         scores = dict(zip(self._weights, (bleu, similarity, graph), strict=True))
         weights = {name: weight for name, weight in self._weights.items() if weight}
-        if not tokenize(reference):
+        if not WORD.search(reference):
             return Composite(None, None, None, None, "empty_reference")
         rounded = {name: None if value is None else round(value, DIGITS) for name, value in scores.items()}
         total = 0.0

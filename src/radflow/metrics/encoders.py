@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, NamedTuple, Self
 
 from radflow.clinical.hub_files import hub_folder, is_hub_id
@@ -168,7 +169,7 @@ def load_encoder(folder: Path, convention: Convention) -> Encoder:
         spaced = {"add_prefix_space": True} if config.model_type in ("roberta", "gpt2") else {}
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **spaced)
         network = AutoModel.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, UnpicklingError) as error:  # the last: a pickle that holds code
         raise ModelError(
             f"the encoder of {convention.name} can't be loaded ({type(error).__name__})", where=str(folder)
         ) from error
