@@ -237,7 +237,9 @@ def score(
     ] = None,
     reference_column: Annotated[str | None, typer.Option(help="Column with the reference reports.")] = None,
     prediction_column: Annotated[str | None, typer.Option(help="Column with the written reports.")] = None,
-    system: Annotated[str, typer.Option(help="Who wrote the predictions.")] = "system",
+    system: Annotated[
+        str | None, typer.Option(help="Who wrote the predictions; of several in one file, this one.")
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse files with unmatched ids.")] = False,
     rexrank: Annotated[
         Path | None, typer.Option(help="Also write the predictions as a ReXrank submission.")
@@ -264,8 +266,8 @@ def score(
             "confidence": confidence,
             "seed": seed,
             "workers": workers,
-            "system": system,
         },
+        system=system,
         strict=strict,
         rexrank=rexrank,
     )

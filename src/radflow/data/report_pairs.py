@@ -52,12 +52,14 @@ class ReportFile:
             predictions.jsonl of a run.
         role: what its reports are.
         id_column, column: which columns; ``None`` takes the usual ones.
+        system: of predictions of several systems in one file (a column "system"), those of this one.
     """
 
     path: Path
     role: Role
     id_column: str | None = None
     column: str | None = None
+    system: str | None = None
 
     def __iter__(self) -> Iterator[_Half]:
         """Every report once.
@@ -71,7 +73,8 @@ class ReportFile:
                 raise DataError(
                     f"the id {half.study_id!r} occurs a second time",
                     where=where,
-                    next_step="Give every report a unique id, or remove the repeated row.",
+                    next_step="Give every report a unique id, or remove the repeated row. If the file holds "
+                    "several systems, name one: --system.",
                 )
             seen.add(half.study_id)
             yield half
@@ -88,7 +91,8 @@ class ReportFile:
         else:
             for number, row in read_rows(self.path):
                 where = f"{self.path}, row {number}"
-                yield where, self._of_row(row, where)
+                if self.system is None or row.get("system", self.system) == self.system:
+                    yield where, self._of_row(row, where)
 
     def _of_row(self, row: Row, where: str) -> _Half:
         id_column = self.id_column or _first(row, ID_COLUMNS) or ID_COLUMNS[-1]

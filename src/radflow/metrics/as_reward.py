@@ -47,15 +47,15 @@ class MetricReward:
     def __call__(
         self, prompts: object = None, completions: Sequence[Completion] = (), **columns: Any
     ) -> list[float | None]:
-        """A reward per completion; ``None`` where the reference has nothing to compare, or the metric is undefined.
+        """A reward per completion; ``None`` where the reference lacks the part, or the metric is undefined.
 
         Raises:
             ConfigError: the data set lacks the reference column.
         """
         if self.column not in columns:
             raise ConfigError(
-                f"the reward {self.name} needs a column {self.column!r} with reference reports in the data set",
-                next_step="Add it, or name another with column=.",
+                f"the reward {self.name} needs a column {self.column!r} with reference reports",
+                next_step="Add it to the data set, or name another with column=.",
             )
         references = [self._part(text or "") for text in columns[self.column]]
         predictions = [self._part(_text(completion)) for completion in completions]

@@ -53,7 +53,7 @@ METRICS = declared(
         _make(
             name="bertscore-minilm",
             title="BERTScore MiniLM",
-            meaning="Mean F1 of greedily matched token vectors of MiniLM; hardly sees negation.",
+            meaning="Mean F1 of matched token vectors of MiniLM; hardly sees negation.",
             scorers=("radflow.metrics.bertscore_scores:MINILM",),
             reads=("bertscore-minilm",),
             low=-1.0,
@@ -63,7 +63,7 @@ METRICS = declared(
         _make(
             name="bertscore-distilroberta",
             title="BERTScore DistilRoBERTa",
-            meaning="Mean F1 of greedily matched token vectors of DistilRoBERTa, rescaled; hardly sees negation.",
+            meaning="Mean F1 of matched token vectors of DistilRoBERTa, rescaled; hardly sees negation.",
             scorers=("radflow.metrics.bertscore_scores:DISTILROBERTA",),
             reads=("bertscore-distilroberta",),
             low=None,

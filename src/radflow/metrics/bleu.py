@@ -1,7 +1,7 @@
 """BLEU in the conventions that reports are scored with, each under its own name, from counts stored per study
 
-They differ in what a token is, in smoothing, and in whether a set's score is that of all n-grams together (corpus)
-or the mean over studies (sentence).
+They differ in what a token is, in smoothing, and in whether a set's score is that of all n-grams together
+(corpus) or the mean over studies (sentence).
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ class Bleu:
 def _tokenizer_13a() -> Callable[[str], str]:
     from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a  # slow to import
 
-    return Tokenizer13a()
+    tokenizer: Callable[[str], str] = Tokenizer13a()  # type: ignore[no-untyped-call]
+    return tokenizer
 
 
 def sacrebleu_tokens(text: str) -> list[str]:
@@ -176,7 +177,7 @@ METRICS = declared(
         *(
             _bleu(
                 f"sentence-bleu-{n}",
-                f"Mean over studies of BLEU-{n} on lower-cased words and punctuation marks, smoothing method 1.",
+                f"Mean over studies of BLEU-{n} on lower-cased words and marks, smoothing method 1.",
                 title=f"sent. BLEU-{n}",
                 sums=MeanOf(partial(smoothed_bleu, order=n)),
                 **_of_words,

@@ -1,7 +1,7 @@
 """CIDEr as pycocoevalcap computes it: n-grams weighted by how rare they are among the references of the set
 
-Vedantam et al., CVPR 2015. A study's value depends on the other references, so it can't be compared between sets,
-nor taken for a reward. Intervals keep the weights of the whole set.
+Vedantam et al., CVPR 2015. A study's value depends on the other references, so it can't be compared between
+sets, nor taken for a reward. Intervals keep the weights of the whole set.
 """
 
 from __future__ import annotations
@@ -72,6 +72,8 @@ class Cider:
         self._rarity: dict[Part, Rarity] = {}
 
     def fit(self, pairs: Iterable[Pair]) -> None:
+        """Count the n-grams of a set's references; those of an earlier set are forgotten."""
+        self._rarity = {}
         for pair in pairs:
             self._rarity.setdefault(pair.part, Rarity()).add(pair.reference)
 
@@ -94,7 +96,7 @@ METRICS = declared(
             name="cider",
             title="CIDEr",
             family="lexical",
-            meaning="Mean cosine, times 10, of n-grams weighted by how rare they are in the set's references.",
+            meaning="Mean cosine, times 10, of n-grams, weighted by rarity in the set's references.",
             scorers=("radflow.metrics.cider:Cider",),
             reads=("cider",),
             sums=Mean(),

@@ -24,13 +24,14 @@ class Pair(NamedTuple):
     Attributes:
         reference: never empty: a study whose reference lacks the part is left out and counted.
         prediction: empty where the written report lacks the part.
-        written: the whole written report, for metrics that need both of its sections.
+        expected, written: both reports whole, for metrics that need both sections of one.
     """
 
     study_id: str
     part: Part
     reference: str
     prediction: str
+    expected: Report
     written: Report
 
 

@@ -1,4 +1,4 @@
-"""`radflow metrics`: what every metric declares, as a table, as one page with a worked example, and as docs"""
+"""`radflow metrics`: what every metric declares, as a table, as a page with a worked example, and as docs"""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from radflow.metrics.score_tables import number
 FAMILIES = {
     "lexical": "Words shared with the reference. They see wording, not truth: a report that denies what the "
     "reference asserts can score higher than a right one in other words.",
-    "embedding": "Cosines of vectors that a network makes of the texts. Encoders score contradictions high: never "
-    "read these as clinical correctness.",
-    "labels": "Labels that both texts assert, counted in the conventions of the literature. Numbers of different "
+    "embedding": "Cosines of vectors that a network makes of the texts. Encoders score contradictions high: "
+    "never read these as clinical correctness.",
+    "labels": "Labels that both texts assert, counted in the conventions of the literature. Numbers of other "
     "conventions or labelers can't be compared, so the name says both.",
-    "errors": "Findings that a report makes up, leaves out, or puts on the wrong side or in the wrong degree.",
-    "graph": "Entities and relations of both texts at RadGraph's published levels. lexicon-graph needs no model, "
-    "and its numbers are not RadGraph's.",
-    "composite": "Linear models of the errors that radiologists count. Only the four published inputs may be called "
-    "RadCliQ.",
+    "errors": "Findings that a report makes up, leaves out, or puts on the wrong side or in a wrong degree.",
+    "graph": "Entities and relations of both texts at RadGraph's published levels. lexicon-graph needs no "
+    "model, and its numbers are not RadGraph's.",
+    "composite": "Linear models of the errors that radiologists count. Only the four published inputs may be "
+    "called RadCliQ.",
     "consistency": "Whether the Findings and the Impression of the written report agree with each other.",
 }
 """Families in the order of the docs, with what to know before reading their numbers."""
@@ -114,19 +114,20 @@ def markdown() -> str:
         "",
         "Made by `radflow metrics --markdown` from what the metrics declare; a test compares the two.",
         "",
-        "`radflow score --reference R --prediction P -o DIR --metrics NAMES` computes them; `radflow metrics NAME` "
-        "explains one with a worked example. NAMES are names and presets, with commas:",
+        "`radflow score --reference R --prediction P -o DIR --metrics NAMES` computes them; `radflow metrics "
+        "NAME` explains one with a worked example. NAMES are names and presets, with commas:",
         "",
     ]
     lines += [f"- `{name}`: {_preset(name)}" for name in PRESETS]
     lines += [
         "",
-        "A study's value is the metric of that study alone. The set's value is computed from stored counts, not from "
-        "the studies' values, and its interval by drawing studies (patients, where the files name them) again.",
+        "A study's value is the metric of that study alone. The set's value is computed from stored counts, "
+        "not from the studies' values, and its interval by drawing studies (patients, where the files name "
+        "them) again.",
         "",
-        "A study whose reference lacks a part is left out of it, counted and listed. A prediction that lacks a part is "
-        "an empty text, and gets what the table says. 0 / 0 is undefined: `null`, never 0, unless a published "
-        "convention says 0.",
+        "A study whose reference lacks a part is left out of it, counted and listed. A prediction that lacks "
+        "a part is an empty text, and gets what the table says. 0 / 0 is undefined: `null`, never 0, unless "
+        "a published convention says 0.",
     ]
     for family, advice in FAMILIES.items():
         members = [metric for metric in all_metrics() if metric.family == family]

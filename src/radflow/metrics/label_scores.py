@@ -1,18 +1,18 @@
-"""Metrics on the labels that reports assert: F1 in every published convention, hallucination and omission rates
+"""Metrics on the labels that reports assert: F1 in every published convention, hallucination and omission
 
-Labels come from the rule labeler or from CheXbert; the name says which, as the published numbers are CheXbert's.
+Labels come from the rule labeler or from CheXbert; the name says which: the published numbers are CheXbert's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 
 from radflow.clinical.chexpert_classes import CHEXPERT_CLASSES, FIVE_CLASSES, LabelValue
-from radflow.metrics.declaration import Metric, Ratio, Statistics, Sums, declared
+from radflow.metrics.declaration import Metric, Ratio, Statistics, declared
 from radflow.metrics.labels import CELLS, LabelMetric, value_counts
 from radflow.metrics.registry import LABEL_METRICS
 from radflow.metrics.resampling import Matrix
@@ -96,11 +96,6 @@ class UnmatchedRate:
         return self.of_prediction
 
 
-def each_label(make: partial[Sums], labels: Sequence[str]) -> dict[str, Sums]:
-    """The same metric of one label at a time."""
-    return {label: make((label,)) for label in labels}
-
-
 _RULES = partial(
     Metric,
     family="labels",
@@ -141,13 +136,13 @@ def _convention(labeler: str, make: partial[Metric], name: str) -> Metric:
     return make(
         name=f"{labeler}-{name}",
         title=name,
-        meaning=f"{measure[convention.measure]} of {count} classes {_AVERAGES[convention.average]}, uncertain "
-        f"counted {_UNCERTAIN[convention.uncertain]}.",
+        meaning=f"{measure[convention.measure]} of {count} classes {_AVERAGES[convention.average]}, "
+        f"uncertain counted {_UNCERTAIN[convention.uncertain]}.",
         sums=LabelSums(convention),
         citation=convention.source or "a setting of ours",
         empty="asserts nothing: every label of the reference is missed",
-        identical="the best value where the reference asserts a label of the classes; where none does, an F1 is 0 "
-        "as published",
+        identical="the best value where every class is asserted somewhere; an F1 without any is 0, as "
+        "published",
         symmetric=convention.average in ("micro", "macro", "example") and convention.uncertain != "dropped",
         per_label={name: LabelSums(per_label((name,))) for name in convention.classes}
         if convention.average == "micro"
@@ -158,12 +153,12 @@ def _convention(labeler: str, make: partial[Metric], name: str) -> Metric:
 _SHARES = {
     "hallucination-rate": (
         True,
-        "Share of the labels that the prediction asserts which the reference neither asserts nor leaves open.",
+        "Share of the labels asserted by the prediction that the reference neither asserts nor leaves open.",
         "asserts nothing: not scored, and adds nothing to the set's rate",
     ),
     "omission-rate": (
         False,
-        "Share of the labels that the reference asserts which the prediction neither asserts nor leaves open.",
+        "Share of the labels asserted by the reference that the prediction neither asserts nor leaves open.",
         "the worst value where the reference asserts a label, else not scored",
     ),
 }
@@ -181,7 +176,7 @@ def _share(labeler: str, make: partial[Metric], name: str) -> Metric:
         identical="the best value where the text asserts a label, else not scored",
         sums=UnmatchedRate(of_prediction),
         citation="radflow",
-        per_label=each_label(partial(UnmatchedRate, of_prediction), FINDINGS),
+        per_label={label: UnmatchedRate(of_prediction, (label,)) for label in FINDINGS},
     )
 
 

@@ -1,7 +1,7 @@
 """METEOR 1.5 by the program that pycocoevalcap ships (extra [coco]); it needs a Java runtime
 
-Denkowski and Lavie, WMT 2014. The program aligns the words of a pair; what it counts is stored, and the score of a
-study or a set is computed from the counts here, so that intervals need no Java.
+Denkowski and Lavie, WMT 2014. The program aligns the words of a pair; what it counts is stored, and the score
+of a study or a set is computed from the counts here, so that intervals need no Java.
 """
 
 from __future__ import annotations
@@ -57,6 +57,8 @@ class Meteor:
     Raises:
         ModelError: Java or the program is missing, or it stopped.
     """
+
+    in_process = True
 
     def __init__(self) -> None:
         java, package = which("java"), find_spec("pycocoevalcap")

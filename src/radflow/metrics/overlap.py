@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 
@@ -41,7 +42,7 @@ def common_length(first: Sequence[Hashable], second: Sequence[Hashable]) -> int:
 def rouge(reference: str, prediction: str) -> tuple[float, float, float]:
     """F-measures of ROUGE-1, ROUGE-2 and ROUGE-L: rouge-score's without stemming, for any alphabet."""
     expected, written = WORD.findall(reference.lower()), WORD.findall(prediction.lower())
-    pairs = [list(zip(tokens, tokens[1:], strict=False)) for tokens in (expected, written)]
+    pairs = [list(pairwise(tokens)) for tokens in (expected, written)]
     return (
         f_measure(_shared(expected, written), len(expected), len(written)),
         f_measure(_shared(*pairs), len(pairs[0]), len(pairs[1])),
@@ -157,7 +158,7 @@ METRICS = declared(
             name="coco-rouge-l",
             title="COCO ROUGE-L",
             family="lexical",
-            meaning="Mean F-measure (beta 1.2) of the longest common subsequence in the captioning convention.",
+            meaning="Mean F-measure (beta 1.2) of the longest common subsequence, captioning convention.",
             scorers=(_HERE + "Rouge",),
             reads=("coco-rouge-l",),
             sums=Mean(),

@@ -1,9 +1,10 @@
 """RadCliQ-v0, RadCliQ-v1 and 1/RadCliQ-v1: published linear models of the errors that radiologists count
 
-Yu et al., Patterns 2023. Constants from rajpurkarlab/CXR-Report-Metric, commit 9c9ecad. Lower is better, and the value
-of a text against itself is below 0, so that the inverse of a single study means nothing: 1/RadCliQ-v1 is the inverse
-of the mean over studies, as on the leaderboard. The name is only for the four published inputs: anything else is a
-`composite_name`, which says what it was made from, and doesn't belong beside published numbers.
+Yu et al., Patterns 2023. Constants from rajpurkarlab/CXR-Report-Metric, commit 9c9ecad. Lower is better, and
+the value of a text against itself is below 0, so that the inverse of one study means nothing: 1/RadCliQ-v1 is
+the inverse of the mean over studies, as on the leaderboard. The name is only for the four published inputs:
+anything else has a `composite_name`, which says what it was made from, and doesn't belong beside published
+numbers.
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ def composites(inputs: Mapping[str, Metric]) -> list[Metric]:
                 title=composite_name(version, names).replace("radcliq", "RadCliQ"),
                 meaning="Estimated number of a radiologist's complaints, linear in its inputs."
                 if version == "v0"
-                else "Estimated standardised number of a radiologist's complaints, linear in its inputs.",
+                else "Estimated number of a radiologist's complaints, standardised, linear in its inputs.",
                 sums=MeanOf(Features(model)),
             )
             for version, model in MODELS.items()
@@ -158,7 +159,7 @@ def composites(inputs: Mapping[str, Metric]) -> list[Metric]:
 
 @dataclass(frozen=True)
 class Features:
-    """The model on statistics as stored: the 10 counts of RadCliQ's BLEU stand last, the others are numbers."""
+    """The model on statistics as stored: three numbers, then the 10 counts of RadCliQ's BLEU."""
 
     model: Linear
 

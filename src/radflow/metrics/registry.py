@@ -1,4 +1,4 @@
-"""Metrics by name: those that `radflow score` takes, and the conventions and functions that they build on"""
+"""Metrics by name: those that `radflow score` takes, and the conventions and functions beneath them"""
 
 from __future__ import annotations
 
@@ -53,6 +53,13 @@ GRAPH_METRICS = {
 _IN = "radflow.metrics."
 _ORDERS = range(1, 5)
 _ERRORS = ("hallucination-rate", "omission-rate")
+_CONSISTENCY = (
+    "consistency-rate",
+    "contradicted-rate",
+    "unsupported-rate",
+    "critical-omitted-rate",
+    "side-or-severity-conflict-rate",
+)
 _READERS = ("lexicon-graph", "radgraph", "radgraph-xl", "modern-radgraph-xl")
 
 METRICS: dict[str, str] = {
@@ -77,6 +84,7 @@ METRICS: dict[str, str] = {
         for reader in _READERS
         for level in ("simple", "partial", "complete", "mean")
     },
+    **dict.fromkeys(_CONSISTENCY, _IN + "consistency_scores:METRICS"),
     **dict.fromkeys(("radcliq-v0", "radcliq-v1", "inverse-radcliq-v1"), _IN + "radcliq:METRICS"),
 }
 """Each is in a module's dict of `Metric` by name."""
@@ -90,6 +98,7 @@ _RULES = (
     *_ERRORS,
     "laterality-error-rate",
     "severity-error-rate",
+    "consistency-rate",
     "lexicon-graph-simple",
     "lexicon-graph-partial",
     "lexicon-graph-complete",
@@ -123,8 +132,8 @@ def find_metric(name: str) -> Metric:
     if name not in METRICS:
         raise ConfigError(
             f"unknown metric {name!r}",
-            next_step=f"{nearest(name, [*METRICS, *PRESETS])}`radflow metrics` lists all {len(METRICS)}; presets are "
-            f"{', '.join(PRESETS)}.",
+            next_step=f"{nearest(name, [*METRICS, *PRESETS])}`radflow metrics` lists all {len(METRICS)}; "
+            f"presets are {', '.join(PRESETS)}.",
         )
     metric: Metric = resolve("metric", METRICS, name)[name]
     return metric

@@ -1,6 +1,7 @@
 """Score reports in one line: `radflow.score(reference=[...], prediction=[...])`
 
-References and predictions are taken by keyword only: swapped, most metrics give another number without a word.
+References and predictions are taken by keyword only: swapped, most metrics give another number without a
+word.
 """
 
 from __future__ import annotations
@@ -13,11 +14,10 @@ import numpy as np
 from radflow.data.report_pairs import Case
 from radflow.data.sections import parse_report
 from radflow.errors import DataError
-from radflow.metrics.declaration import PARTS, Metric, Pair, stored_matrix
+from radflow.metrics.declaration import PARTS, Fitted, Metric, Pair, stored_matrix
 from radflow.metrics.registry import find_metric
 from radflow.metrics.score_summary import Collected, Summary, summarise
-from radflow.metrics.scoring import Plan, make_plan, open_scorer, parts_there, score_cases
-from radflow.metrics.declaration import Fitted
+from radflow.metrics.scoring import make_plan, open_scorer, parts_there, score_cases
 from radflow.records import Interval, MetricRow, Part, Report
 
 Texts = Sequence[str | Report | None] | Mapping[str, str | Report | None]
@@ -156,7 +156,7 @@ def _cases(reference: Texts, prediction: Texts, patients: Sequence[str | None] |
         if len(reference) != len(prediction):
             raise DataError(f"{len(reference)} references but {len(prediction)} predictions")
         ids = [str(place) for place in range(len(reference))]
-        pairs = list(zip(reference, prediction, strict=True))  # type: ignore[arg-type]
+        pairs = list(zip(reference, prediction, strict=True))
     people = patients or [None] * len(ids)
     if len(people) != len(ids):
         raise DataError(f"{len(ids)} references but {len(people)} patients")
@@ -203,7 +203,9 @@ class LoadedMetric:
         if len(references) != len(predictions):
             raise DataError(f"{len(references)} references but {len(predictions)} predictions")
         pairs = [
-            Pair(str(place), "report", reference, prediction, parse_report(prediction))
+            Pair(
+                str(place), "report", reference, prediction, parse_report(reference), parse_report(prediction)
+            )
             for place, (reference, prediction) in enumerate(zip(references, predictions, strict=True))
             if reference.strip()
         ]
@@ -212,8 +214,7 @@ class LoadedMetric:
         found: list[dict[str, tuple[float, ...]]] = [{} for _ in pairs]
         for scorer in self._scorers:
             if isinstance(scorer, Fitted):
-                scorer = open_scorer(self.metric.scorers[self._scorers.index(scorer)])  # forgets the last set
-                scorer.fit(pairs)  # type: ignore[attr-defined]
+                scorer.fit(pairs)
             for statistics, more in zip(found, scorer(pairs), strict=True):
                 statistics.update(more)
         return stored_matrix(found, self.metric.reads)

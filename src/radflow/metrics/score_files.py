@@ -1,4 +1,4 @@
-"""`radflow score`: two files of reports -> scores.jsonl, summary.json, left_out.jsonl, table.md and table.tex"""
+"""`radflow score`: two files of reports -> scores.jsonl, summary.json, left_out.jsonl, table.md, table.tex"""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def score_files(
         if strict and matched.left_out:
             first = matched.left_out[0]
             raise DataError(
-                f"{len(matched.left_out)} ids are in one of the two files only, the first is {first.study_id!r} "
-                f"({first.reason})",
+                f"{len(matched.left_out)} ids are in one of the two files only, the first is "
+                f"{first.study_id!r} ({first.reason})",
                 next_step="Complete the files, or leave --strict out to have them listed.",
             )
         summary = summary_of(collected, options)
@@ -161,6 +161,7 @@ def score_to_terminal(
     metrics: str,
     sections: str,
     options: Mapping[str, Any],
+    system: str | None,
     strict: bool,
     rexrank: Path | None,
 ) -> None:
@@ -173,10 +174,10 @@ def score_to_terminal(
     scored = score_files(
         out,
         reference=ReportFile(reference[0], "reference", *reference[1:]),
-        prediction=ReportFile(prediction[0], "prediction", *prediction[1:]),
+        prediction=ReportFile(prediction[0], "prediction", *prediction[1:], system=system),
         metrics=metrics,
         parts=parse_parts(sections),
-        options=Options(**options),
+        options=Options(**options, system=system or "system"),
         strict=strict,
         rexrank=rexrank,
     )

@@ -1,6 +1,6 @@
 """Stored rows -> every metric of the set with its interval, per part, for all studies and the critical ones
 
-Nothing is scored again: rows are summed, resampled, and summed. Metrics that sum the same columns share the draws.
+Nothing is scored again: rows are resampled and summed. Metrics that sum the same columns share the draws.
 """
 
 from __future__ import annotations

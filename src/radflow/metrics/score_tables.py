@@ -1,4 +1,4 @@
-"""Tables of scores: for the terminal, in Markdown and in LaTeX; a value with its interval per metric and part"""
+"""Tables of scores for the terminal, in Markdown and in LaTeX: value and interval per metric and part"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Cases -> rows of all metrics, part by part: each scorer runs once per pair, whatever number of metrics it serves
+"""Cases -> rows of all metrics, part by part: each scorer runs once per pair, however many metrics it serves
 
-What works per pair runs on all cores; what loads a model or sees the whole set runs in this process, in batches.
+What works per pair runs on all cores; what loads a model or sees the whole set runs in this process, in
+batches.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ def pairs_of(case: Case, parts: Sequence[Part]) -> list[Pair]:
     """The parts that the reference has; what the prediction lacks of them is an empty text."""
     expected, written = texts_of(case.reference), texts_of(case.prediction)
     return [
-        Pair(case.study_id, part, expected[part], written.get(part, ""), case.prediction)
+        Pair(case.study_id, part, expected[part], written.get(part, ""), case.reference, case.prediction)
         for part in parts
         if part in expected
     ]

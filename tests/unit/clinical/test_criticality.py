@@ -48,4 +48,6 @@ def halves() -> tuple[list[Case], list[Case]]:
 
 def wrong(cases: list[Case]) -> list[Case]:
     judges = {name: RuleCriticality(name) for name in {case.ontology for case in cases}}
-    return [case for case in cases if judges[case.ontology].decide("a", case.text).is_critical != case.is_critical]
+    return [
+        case for case in cases if judges[case.ontology].decide("a", case.text).is_critical != case.is_critical
+    ]
