@@ -1,4 +1,4 @@
-"""Whether the Findings and the Impression of written reports agree, by rules, and what kinds of problem occur"""
+"""Whether the Findings and the Impression of written reports agree, by rules, and the kinds of problem"""
 
 from __future__ import annotations
 
