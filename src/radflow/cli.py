@@ -229,6 +229,79 @@ def label(
 
 
 @app.command()
+def score(
+    reference: Annotated[
+        Path, typer.Option(help="CSV, JSONL, Parquet, ReXrank's JSON, folder of .txt, a run's studies.jsonl.")
+    ],
+    prediction: Annotated[Path, typer.Option(help="The same kinds, or a run's predictions.jsonl.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for scores, summary and tables.")],
+    metrics: Annotated[
+        str, typer.Option(help="Names and presets (fast, clinical, all), with commas; see radflow metrics.")
+    ] = "fast",
+    sections: Annotated[
+        str, typer.Option(help="Parts to score, with commas.")
+    ] = "report,findings,impression",
+    id_column: Annotated[
+        str | None, typer.Option(help="Column of both files with the id; default: study_id, else id.")
+    ] = None,
+    reference_column: Annotated[str | None, typer.Option(help="Column with the reference reports.")] = None,
+    prediction_column: Annotated[str | None, typer.Option(help="Column with the written reports.")] = None,
+    system: Annotated[
+        str | None, typer.Option(help="Who wrote the predictions; of several in one file, this one.")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse files with unmatched ids.")] = False,
+    rexrank: Annotated[
+        Path | None, typer.Option(help="Also write the predictions as a ReXrank submission.")
+    ] = None,
+    samples: Annotated[int, typer.Option(min=100, help="Resamplings for the intervals.")] = 1000,
+    confidence: Annotated[float, typer.Option(min=0.5, max=0.999, help="Coverage of the intervals.")] = 0.95,
+    seed: Annotated[int, typer.Option(help="Of the resamplings.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 takes all cores.")] = 0,
+) -> None:
+    """Score written reports against references: per study, as a set with intervals, and by section.
+
+    Example: radflow score --reference truth.csv --prediction mine.csv -o scores
+    """
+    from radflow.metrics.score_files import score_to_terminal
+
+    score_to_terminal(
+        out,
+        reference=(reference, id_column, reference_column),
+        prediction=(prediction, id_column, prediction_column),
+        metrics=metrics,
+        sections=sections,
+        options={
+            "samples": samples,
+            "confidence": confidence,
+            "seed": seed,
+            "workers": workers,
+        },
+        system=system,
+        strict=strict,
+        rexrank=rexrank,
+    )
+
+
+@app.command()
+def metrics(
+    name: Annotated[str | None, typer.Argument(help="Explain this one, with a worked example.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print docs/metrics.md.")] = False,
+) -> None:
+    """List all metrics, or explain one with an example that is computed on the spot.
+
+    Example: radflow metrics bleu-4
+    """
+    from radflow.metrics import explain
+
+    if markdown:
+        print_result(explain.markdown().rstrip("\n"))
+    elif name is not None:
+        print_result(explain.explain(name))
+    else:
+        print_table(explain.metrics_table())
+
+
+@app.command()
 def consistency(
     reports: Annotated[Path, typer.Argument(help="CSV, JSONL, Parquet, or a folder of .txt files.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="JSONL file to write: a verdict per report.")],

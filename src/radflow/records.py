@@ -61,6 +61,9 @@ class Finding(Record):
     is_critical: bool = False
 
 
+Part = Literal["report", "findings", "impression"]
+"""What of a report is compared: the bodies of all that it says of the image, or one section."""
+
 Assertion = Literal["present", "absent", "uncertain"]
 Side = Literal["left", "right", "bilateral"]
 Change = Literal["new", "unchanged", "resolved", "worse", "improved"]
@@ -349,3 +352,25 @@ class Score(Record):
     graph_f1: float | None
     is_consistent: bool | None = None
     is_critical: bool
+
+
+class MetricRow(Record):
+    """All metrics of one system's report for one study, on one part of it: what `radflow score` stores.
+
+    Attributes:
+        patient_id: studies of one patient are not independent, so intervals draw patients where known.
+        system: who wrote the report.
+        part: a row exists only where the reference has that part.
+        is_critical: whether the reference is a critical case, by rules.
+        values: the metric of this study alone; ``None`` where it is undefined (0 / 0).
+        statistics: what the metrics of a whole set are computed from, by name (`Metric.reads`): summed or
+            averaged over studies, never from the values. ``None`` in it: not scored.
+    """
+
+    study_id: str
+    patient_id: str | None = None
+    system: str = "system"
+    part: Part
+    is_critical: bool | None = None
+    values: dict[str, float | None]
+    statistics: dict[str, tuple[float | None, ...]]

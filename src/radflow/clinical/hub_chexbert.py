@@ -93,6 +93,11 @@ class CheXbert:
         """(texts, hidden) last-layer [CLS] vectors; SembScore is the cosine of two of them."""
         return self._run(texts)[1]
 
+    def read(self, texts: Sequence[str]) -> tuple[list[dict[str, LabelValue]], NDArray[np.float32]]:
+        """`label` and `vectors` of each text, in one pass."""
+        chosen, vectors = self._run(texts)
+        return [labels_from_heads(outputs) for outputs in chosen.tolist()], vectors
+
     def _run(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """(texts, 14) chosen outputs of the heads, (texts, hidden) [CLS] vectors."""
         import torch

@@ -45,6 +45,21 @@ def complete_f1(*, reference: ReportGraph, prediction: ReportGraph) -> float:
     return _set_f1(_complete_items(reference), _complete_items(prediction))
 
 
+def entity_relation_f1(*, reference: ReportGraph, prediction: ReportGraph) -> float:
+    """Mean of the F1 of entities and the F1 of relations, in [0, 1]: RadCliQ's input (Yu et al. 2023).
+
+    A relation is matched with the texts and labels of both of its ends. A report without relations gets 0.5
+    against itself.
+    """
+    entities = _set_f1(_simple_items(reference), _simple_items(prediction))
+    return (entities + _set_f1(_relation_items(reference), _relation_items(prediction))) / 2
+
+
+def _relation_items(graph: ReportGraph) -> set[Hashable]:
+    ends = [(entity.text, entity.label) for entity in graph.entities]
+    return {(ends[relation.source], ends[relation.target], relation.kind) for relation in graph.relations}
+
+
 def _simple_items(graph: ReportGraph) -> set[Hashable]:
     return {(entity.text, entity.label) for entity in graph.entities}
 

@@ -66,7 +66,11 @@ def label_counts(*, reference: Labels, prediction: Labels, uncertain: Uncertain)
 
     Rows follow CHEXPERT_CLASSES and hold a single 1 each, or zeros where the class is dropped.
     """
-    expected, written = label_values(reference), label_values(prediction)
+    return value_counts(label_values(reference), label_values(prediction), uncertain=uncertain)
+
+
+def value_counts(expected: Matrix, written: Matrix, *, uncertain: Uncertain) -> Matrix:
+    """`label_counts` of any number of studies: (..., 14) labels each, NaN unmentioned -> (..., 14, 4)."""
     asserted = (1,) if uncertain == "absent" else (1, -1)
     true, claimed = np.isin(expected, asserted), np.isin(written, asserted)
     scored = ~((expected == -1) & (uncertain == "dropped"))

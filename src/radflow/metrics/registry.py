@@ -1,6 +1,12 @@
-"""Clinical metrics by name: one registry for those on labels, one for those on graphs"""
+"""Metrics by name: those that `radflow score` takes, and the conventions and functions beneath them"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+
+from radflow.errors import ConfigError
+from radflow.metrics.declaration import Metric
+from radflow.registry import nearest, resolve
 
 _CONVENTIONS = "radflow.metrics.label_conventions:"
 
@@ -43,3 +49,105 @@ GRAPH_METRICS = {
     "radgraph-complete": "radflow.metrics.graph_f1:complete_f1",
 }
 """Each is a function of a reference and a prediction, both `ReportGraph`; a test set's score is the mean."""
+
+_IN = "radflow.metrics."
+_ORDERS = range(1, 5)
+_ERRORS = ("hallucination-rate", "omission-rate")
+_CONSISTENCY = (
+    "consistency-rate",
+    "contradicted-rate",
+    "unsupported-rate",
+    "critical-omitted-rate",
+    "side-or-severity-conflict-rate",
+)
+_READERS = ("lexicon-graph", "radgraph", "radgraph-xl", "modern-radgraph-xl")
+
+METRICS: dict[str, str] = {
+    **{f"bleu-{n}": _IN + "bleu:METRICS" for n in _ORDERS},
+    **{f"sentence-bleu-{n}": _IN + "bleu:METRICS" for n in _ORDERS},
+    **{f"coco-bleu-{n}": _IN + "bleu:METRICS" for n in _ORDERS},
+    **{f"coco-sentence-bleu-{n}": _IN + "bleu:METRICS" for n in _ORDERS},
+    **dict.fromkeys(("sacrebleu", "sacrebleu-sentence", "radcliq-bleu-2"), _IN + "bleu:METRICS"),
+    **dict.fromkeys(("rouge-1", "rouge-2", "rouge-l", "coco-rouge-l"), _IN + "overlap:METRICS"),
+    **dict.fromkeys(("chrf", "sentence-chrf"), _IN + "overlap:METRICS"),
+    "cider": _IN + "cider:METRICS",
+    "meteor": _IN + "meteor:METRICS",
+    **dict.fromkeys(("bertscore-minilm", "bertscore-distilroberta"), _IN + "bertscore_scores:METRICS"),
+    "sembscore": _IN + "chexbert_scores:METRICS",
+    **{f"rules-{name}": _IN + "label_scores:METRICS" for name in LABEL_METRICS},
+    **{f"chexbert-{name}": _IN + "label_scores:METRICS" for name in LABEL_METRICS},
+    **dict.fromkeys(_ERRORS, _IN + "label_scores:METRICS"),
+    **{f"chexbert-{name}": _IN + "label_scores:METRICS" for name in _ERRORS},
+    **dict.fromkeys(("laterality-error-rate", "severity-error-rate"), _IN + "label_scores:METRICS"),
+    **{
+        f"{reader}-{level}": _IN + "graph_scores:METRICS"
+        for reader in _READERS
+        for level in ("simple", "partial", "complete", "mean")
+    },
+    **dict.fromkeys(_CONSISTENCY, _IN + "consistency_scores:METRICS"),
+    **dict.fromkeys(("radcliq-v0", "radcliq-v1", "inverse-radcliq-v1"), _IN + "radcliq:METRICS"),
+}
+"""Each is in a module's dict of `Metric` by name."""
+
+_LEXICAL = ("bleu-1", "bleu-2", "bleu-3", "bleu-4", "rouge-1", "rouge-2", "rouge-l", "chrf")
+_RULES = (
+    "rules-radeval-micro-14",
+    "rules-radeval-macro-14",
+    "rules-radeval-micro-5",
+    "rules-radeval-macro-5",
+    *_ERRORS,
+    "laterality-error-rate",
+    "severity-error-rate",
+    "consistency-rate",
+    "lexicon-graph-simple",
+    "lexicon-graph-partial",
+    "lexicon-graph-complete",
+)
+_MODELS = (
+    *(f"chexbert{name.removeprefix('rules')}" for name in _RULES if name.startswith("rules-")),
+    *(f"chexbert-{name}" for name in _ERRORS),
+    "sembscore",
+    "radgraph-simple",
+    "radgraph-partial",
+    "radgraph-complete",
+    "radgraph-xl-partial",
+    "radcliq-v0",
+    "radcliq-v1",
+    "inverse-radcliq-v1",
+)
+PRESETS: dict[str, tuple[str, ...]] = {
+    "fast": (*_LEXICAL, *_RULES),
+    "clinical": (*_RULES, *_MODELS),
+    "all": tuple(METRICS),
+}
+"""fast runs anywhere; of the others, what this machine lacks is left out and listed with the reason."""
+
+
+def find_metric(name: str) -> Metric:
+    """The metric of that name.
+
+    Raises:
+        ConfigError: unknown name; lists the nearest.
+    """
+    if name not in METRICS:
+        raise ConfigError(
+            f"unknown metric {name!r}",
+            next_step=f"{nearest(name, [*METRICS, *PRESETS])}`radflow metrics` lists all {len(METRICS)}; "
+            f"presets are {', '.join(PRESETS)}.",
+        )
+    metric: Metric = resolve("metric", METRICS, name)[name]
+    return metric
+
+
+def find_metrics(names: str | Sequence[str]) -> tuple[list[Metric], set[str]]:
+    """The metrics of a list, or of a text with commas, of names and presets; each once.
+
+    Returns:
+        The metrics, and the names that a preset brought in: these may be left out where something is missing.
+    """
+    asked = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
+    if not any(asked):
+        raise ConfigError("no metric is named", next_step=f"Name some, or a preset: {', '.join(PRESETS)}.")
+    wanted = [name for each in asked if each for name in PRESETS.get(each, (each,))]
+    optional = {name for each in asked for name in PRESETS.get(each, ())} - set(asked)
+    return [find_metric(name) for name in dict.fromkeys(wanted)], optional
