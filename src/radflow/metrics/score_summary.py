@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from radflow.metrics.declaration import Metric, Sums
 from radflow.metrics.resampling import Matrix, bootstrap_sums, cluster_sums
 from radflow.metrics.scoring import Plan
-from radflow.metrics.statistics import percentile_interval
+from radflow.metrics.statistics import interval_of_draws
 from radflow.records import Interval, MetricRow, Part
 
 COLUMNS = 64
@@ -127,16 +127,20 @@ def _intervals(
     found: dict[tuple[str, str], Interval] = {}
     for group in _packed(collected, part, mask, wanted, shared):
         matrix = np.concatenate([rows for _, rows in group], axis=1)
-        draws = bootstrap_sums(cluster_sums(matrix, clusters), samples=samples, seed=seed)
+        drawn = cluster_sums(matrix, clusters)
+        draws = bootstrap_sums(drawn, samples=samples, seed=seed)
         total, start = matrix.sum(axis=0), 0
         for names, rows in group:
             stop = start + rows.shape[1]
             for name in names:
-                interval = _interval(
-                    wanted[name][1], total[start:stop], draws[:, start:stop], len(rows), confidence
+                sums = wanted[name][1]
+                value = float(sums.aggregate(total[start:stop]))
+                if not np.isfinite(value):
+                    continue
+                low, high = interval_of_draws(
+                    sums.aggregate(draws[:, start:stop]), confidence=confidence, units=len(drawn)
                 )
-                if interval is not None:
-                    found[name] = interval
+                found[name] = Interval(value=value, low=low, high=high, studies=len(rows))
             start = stop
     return {name: found[name] for name in wanted if name in found}
 
@@ -159,11 +163,3 @@ def _packed(
         group.append((names, rows))
     if group:
         yield group
-
-
-def _interval(sums: Sums, total: Matrix, draws: Matrix, studies: int, confidence: float) -> Interval | None:
-    value = float(sums.aggregate(total))
-    if not np.isfinite(value):
-        return None
-    low, high = percentile_interval(sums.aggregate(draws), confidence=confidence)
-    return Interval(value=value, low=low, high=high, studies=studies)
