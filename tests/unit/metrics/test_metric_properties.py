@@ -77,7 +77,7 @@ def test_no_prediction_beats_the_reference_itself(metric: Metric, report: str) -
 
 @NAMED
 def test_a_long_report_against_itself_gets_the_best_value(metric: Metric) -> None:
-    exceptions = ("macro", "weighted", "no report asserts every class")
+    exceptions = ("macro", "weighted")
     if metric.family == "consistency" or any(word in metric.name for word in exceptions):
         pytest.skip("declared: needs more than one text")
     if metric.name == "lexicon-graph-mean" or "-5" not in metric.name:
@@ -121,5 +121,5 @@ def test_declared_symmetry_holds(metric: Metric, first: str, second: str) -> Non
 def test_metrics_that_are_not_declared_symmetric_are_not(metric: Metric) -> None:
     if metric.symmetric or metric.name == "cider":
         return
-    long, short = "No pleural effusion or pneumothorax is seen today.", "No pleural effusion is seen."
+    long, short = "There is no pleural effusion or edema today.", "There is no pleural effusion."
     assert value(metric, long, short) != pytest.approx(value(metric, short, long))

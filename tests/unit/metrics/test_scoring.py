@@ -148,7 +148,8 @@ def test_what_a_preset_cannot_run_is_listed_and_what_was_asked_for_is_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("radflow.metrics.meteor.find_spec", lambda name: None)
-    found = score(reference=["a b"], prediction=["a b"], metrics=("rouge-l", "all"), sections=["report"])
+    monkeypatch.setitem(PRESETS, "some", ("rouge-1", "meteor"))
+    found = score(reference=["a b"], prediction=["a b"], metrics=("rouge-l", "some"), sections=["report"])
     assert "pycocoevalcap" in found.not_run["meteor"]
     assert "meteor" not in found.per_study[0].values
     with pytest.raises(ModelError, match="pycocoevalcap"):
