@@ -65,6 +65,7 @@ def test_clip_kl_or_movement_of_critical_samples_that_rises_sharply() -> None:
             "critical-instability"
         ]
         assert names(changed(**{column: lambda step: 0.2 + 0.001 * step})) == []
+    assert names(changed(critical__kl=lambda step: 0.008 * step)) == []  # it starts at 0 by definition
 
 
 def test_entropy_that_collapses() -> None:

@@ -15,6 +15,7 @@ ALMOST_ALL = 0.95
 SHARP_RISE = 3.0
 CLIP_HIGH = 0.05
 MOVED_HIGH = 0.02
+KL_HIGH = 0.25  # nats per token; it starts at 0 by definition, so that every useful run multiplies it
 ENTROPY_LEFT = 0.25
 GAIN = 0.005
 F1_LOSS = 0.02
@@ -130,7 +131,7 @@ def critical_instability(history: Sequence[Row]) -> Signature | None:
 def _instabilities(history: Sequence[Row]) -> Iterator[str]:
     for name, words, floor in (
         ("critical/clip_fraction", "the clip fraction of critical samples", CLIP_HIGH),
-        ("critical/kl", "the KL of critical samples", MOVED_HIGH),
+        ("critical/kl", "the KL of critical samples", KL_HIGH),
         ("critical/moved", "the movement in one rollout on critical samples", MOVED_HIGH),
     ):
         values = series(history, name)
