@@ -22,6 +22,8 @@ ORDER = (
     {"reporting"},
     {"stages"},
     {"experiments"},
+    {"cli_options"},
+    {"cli_scores", "cli_texts"},
     {"cli"},
     {"__main__"},
 )

@@ -1,0 +1,19 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ConfigFile = Annotated[Path, typer.Argument(help="YAML file with the settings of a run, see configs/.")]
+OutFolder = Annotated[
+    Path | None, typer.Option("-o", "--out", help="Run folder; default runs/NAME-OF-THE-CONFIG.")
+]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a setting, e.g. --set rft.learning_rate=1e-5.")
+]
+Redo = Annotated[
+    str | None, typer.Option(help="Delete what this stage and all later ones made, and run it again.")
+]

@@ -1,0 +1,161 @@
+"""Commands that score reports: metrics, rewards, and two systems against each other"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from radflow.cli_options import Overrides
+from radflow.config_file import load_config
+from radflow.terminal import console, print_result, print_table
+
+scores = typer.Typer()
+
+
+@scores.command()
+def score(
+    reference: Annotated[
+        Path, typer.Option(help="CSV, JSONL, Parquet, ReXrank's JSON, folder of .txt, a run's studies.jsonl.")
+    ],
+    prediction: Annotated[Path, typer.Option(help="The same kinds, or a run's predictions.jsonl.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for scores, summary and tables.")],
+    metrics: Annotated[
+        str, typer.Option(help="Names and presets (fast, clinical, all), with commas; see radflow metrics.")
+    ] = "fast",
+    sections: Annotated[
+        str, typer.Option(help="Parts to score, with commas.")
+    ] = "report,findings,impression",
+    id_column: Annotated[
+        str | None, typer.Option(help="Column of both files with the id; default: study_id, else id.")
+    ] = None,
+    reference_column: Annotated[str | None, typer.Option(help="Column with the reference reports.")] = None,
+    prediction_column: Annotated[str | None, typer.Option(help="Column with the written reports.")] = None,
+    system: Annotated[
+        str | None, typer.Option(help="Who wrote the predictions; of several in one file, this one.")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse files with unmatched ids.")] = False,
+    rexrank: Annotated[
+        Path | None, typer.Option(help="Also write the predictions as a ReXrank submission.")
+    ] = None,
+    samples: Annotated[int, typer.Option(min=100, help="Resamplings for the intervals.")] = 1000,
+    confidence: Annotated[float, typer.Option(min=0.5, max=0.999, help="Coverage of the intervals.")] = 0.95,
+    seed: Annotated[int, typer.Option(help="Of the resamplings.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 takes all cores.")] = 0,
+) -> None:
+    """Score written reports against references: per study, as a set with intervals, and by section.
+
+    Example: radflow score --reference truth.csv --prediction mine.csv -o scores
+    """
+    from radflow.metrics.score_files import score_to_terminal
+
+    score_to_terminal(
+        out,
+        reference=(reference, id_column, reference_column),
+        prediction=(prediction, id_column, prediction_column),
+        metrics=metrics,
+        sections=sections,
+        options={
+            "samples": samples,
+            "confidence": confidence,
+            "seed": seed,
+            "workers": workers,
+        },
+        system=system,
+        strict=strict,
+        rexrank=rexrank,
+    )
+
+
+@scores.command()
+def metrics(
+    name: Annotated[str | None, typer.Argument(help="Explain this one, with a worked example.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print docs/metrics.md.")] = False,
+) -> None:
+    """List all metrics, or explain one with an example that is computed on the spot.
+
+    Example: radflow metrics bleu-4
+    """
+    from radflow.metrics import explain
+
+    if markdown:
+        print_result(explain.markdown().rstrip("\n"))
+    elif name is not None:
+        print_result(explain.explain(name))
+    else:
+        print_table(explain.metrics_table())
+
+
+@scores.command()
+def reward(
+    reference: Annotated[Path, typer.Option(help="References: CSV, JSONL, Parquet, or a folder of .txt.")],
+    prediction: Annotated[Path, typer.Option(help="Generated reports, likewise; ids must match.")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="JSONL file for all terms of every report.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="YAML file with the sections reward and judge.")
+    ] = None,
+    overrides: Overrides = None,
+    id_column: Annotated[str, typer.Option(help="Column with the report's id.")] = "id",
+    report_column: Annotated[str, typer.Option(help="Column with the report's text.")] = "report",
+) -> None:
+    """Score reports with the hierarchical reward: all terms, why some don't apply, and their means.
+
+    Example: radflow reward --reference gold.csv --prediction mine.csv -o rewards.jsonl
+    """
+    from radflow.rewards.hierarchical import HierarchicalReward
+    from radflow.rewards.reward_file import reward_files
+
+    settings = load_config(config, overrides=overrides or ())
+    scorer = HierarchicalReward(settings.reward, judge=settings.judge)
+    columns = {"id_column": id_column, "report_column": report_column}
+    table = reward_files(reference, prediction, out, scorer, **columns)
+    print_result("\n".join(table.lines()))
+    if out is not None:
+        console.print(f"{len(table.totals) + table.undefined} reports scored -> {out}")
+
+
+@scores.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="Folder with the first system's scores.jsonl.")],
+    second: Annotated[
+        Path | None, typer.Argument(help="Folder with the second system's; default: the same folder.")
+    ] = None,
+    system_a: Annotated[str | None, typer.Option(help="The first system; default: model.")] = None,
+    system_b: Annotated[str | None, typer.Option(help="The second system; default: model.")] = None,
+    shared_only: Annotated[
+        bool, typer.Option("--shared-only", help="Leave out studies that only one of them has.")
+    ] = False,
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option("--metric", help="Only this metric or pattern, e.g. 'report/*'; may be repeated."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Folder for compare.json and .md; default: the first.")
+    ] = None,
+    samples: Annotated[int, typer.Option(min=100, help="Resamplings and random swaps.")] = 10_000,
+    confidence: Annotated[float, typer.Option(min=0.5, max=0.999, help="Coverage of the intervals.")] = 0.95,
+    seed: Annotated[int, typer.Option(min=0, help="Of the resamplings and swaps.")] = 0,
+) -> None:
+    """Compare two systems on the same studies: differences with intervals, paired tests, effect sizes.
+
+    Example: radflow compare runs/rft runs/sft, or radflow compare runs/sft --system-b "nearest image"
+    """
+    from radflow.reporting.comparison import compare_folders, comparison_table, write_comparison
+
+    compared = compare_folders(
+        first,
+        second or first,
+        system_a=system_a,
+        system_b=system_b,
+        shared_only=shared_only,
+        samples=samples,
+        seed=seed,
+        confidence=confidence,
+        metrics=metrics or (),
+    )
+    files = write_comparison(compared, out or first)
+    print_table(comparison_table(compared))
+    console.print(f"all numbers: {files[0]}, table: {files[1]}")

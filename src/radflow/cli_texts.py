@@ -1,0 +1,190 @@
+"""Commands that read reports: sections, labels, consistency, criticality"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from radflow.cli_options import Overrides
+from radflow.config_file import load_config
+from radflow.errors import ConfigError
+from radflow.terminal import console, print_result
+
+texts = typer.Typer()
+
+
+@texts.command()
+def sections(
+    reports: Annotated[Path, typer.Argument(help="CSV, JSONL, Parquet, or a folder of .txt files.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="JSONL file to write.")],
+    id_column: Annotated[str, typer.Option(help="Column with the report's id.")] = "id",
+    report_column: Annotated[str, typer.Option(help="Column with the report's text.")] = "report",
+    fallback: Annotated[
+        str, typer.Option(help="none, or last_paragraph: what to do without either header.")
+    ] = "none",
+) -> None:
+    """Cut reports into Findings, Impression and the rest; absent ones are null.
+
+    Example: radflow sections reports.csv -o sections.jsonl --report-column text
+    """
+    from radflow.data.report_files import split_file
+
+    settings = load_config(None, overrides=[f"data.sections.fallback={fallback}"])
+    if settings.data.sections.fallback == "judge":
+        raise ConfigError(
+            "radflow sections asks no judge", next_step="Set data.sections.fallback: judge in a run's config."
+        )
+    counts = split_file(
+        reports,
+        out,
+        id_column=id_column,
+        report_column=report_column,
+        fallback=settings.data.sections.of_parser,
+    )
+    console.print(
+        f"{counts.reports} reports: {counts.with_findings} with findings, {counts.with_impression} with "
+        f"impression, {counts.with_both} with both -> {out}"
+    )
+
+
+@texts.command()
+def label(
+    reports: Annotated[Path, typer.Argument(help="CSV, JSONL, Parquet, or a folder of .txt files.")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="labels.csv (a table) or labels.jsonl (all mentions).")
+    ] = None,
+    ontology: Annotated[
+        str, typer.Option(help="chest-xray, carotid-ultrasound, or your own .yaml file.")
+    ] = "chest-xray",
+    extras: Annotated[
+        bool, typer.Option("--all", help="Add the observations beyond the table's columns.")
+    ] = False,
+    explain: Annotated[
+        str | None, typer.Option(help="Print this report with its mentions marked, and why; needs no -o.")
+    ] = None,
+    id_column: Annotated[str, typer.Option(help="Column with the report's id.")] = "id",
+    report_column: Annotated[str, typer.Option(help="Column with the report's text.")] = "report",
+) -> None:
+    """Label reports by rules: CheXpert's 14 columns (1, 0, -1, blank), or every mention with what decided it.
+
+    Example: radflow label reports.csv -o labels.csv --report-column text
+    """
+    from radflow.clinical.label_file import explain_report, label_file
+    from radflow.clinical.labeler import RuleLabeler
+
+    if out is None and explain is None:
+        raise ConfigError(
+            "nothing to do without an output",
+            next_step="Give -o labels.csv, -o labels.jsonl or --explain ID.",
+        )
+    labeler = RuleLabeler(ontology)
+    if explain is not None:
+        print_result(
+            explain_report(reports, explain, labeler, id_column=id_column, report_column=report_column)
+        )
+    if out is not None:
+        count = label_file(
+            reports, out, labeler, id_column=id_column, report_column=report_column, extras=extras
+        )
+        console.print(f"{count} reports labelled -> {out}")
+
+
+@texts.command()
+def consistency(
+    reports: Annotated[Path, typer.Argument(help="CSV, JSONL, Parquet, or a folder of .txt files.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="JSONL file to write: a verdict per report.")],
+    backend: Annotated[
+        str, typer.Option(help="labels (rules), judge (a language model), or both: rules, judge if unsure.")
+    ] = "labels",
+    ontology: Annotated[
+        str, typer.Option(help="chest-xray, carotid-ultrasound, or your own .yaml file.")
+    ] = "chest-xray",
+    config: Annotated[
+        Path | None, typer.Option("--config", help="YAML file with judge settings; see docs/judges.md.")
+    ] = None,
+    overrides: Overrides = None,
+    id_column: Annotated[str, typer.Option(help="Column with the report's id.")] = "id",
+    report_column: Annotated[str, typer.Option(help="Column with the report's text.")] = "report",
+) -> None:
+    """Check whether each report's Impression follows from its Findings: verdict, problems, spans.
+
+    Example: radflow consistency reports.csv -o consistency.jsonl --report-column text
+    """
+    from radflow.clinical.consistency_backends import consistency_backend
+    from radflow.clinical.consistency_file import check_file
+
+    settings = load_config(config, overrides=overrides or ()).judge
+    checker, judge = consistency_backend(
+        backend, ontology=ontology, judge=settings, cache=out.parent / "judge-cache"
+    )
+    counts = check_file(reports, out, checker, id_column=id_column, report_column=report_column)
+    console.print(f"{counts} -> {out}", markup=False, soft_wrap=True)
+    if judge is not None:
+        console.print(f"judge: {judge.tally.summary(settings)}", markup=False, soft_wrap=True)
+
+
+@texts.command()
+def criticality(
+    reports: Annotated[Path, typer.Argument(help="CSV, JSONL, Parquet, or a folder of .txt files.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="JSONL file to write.")],
+    backend: Annotated[
+        str, typer.Option(help="rules, or judge: the model that judge.* settings name.")
+    ] = "rules",
+    ontology: Annotated[
+        str, typer.Option(help="chest-xray, carotid-ultrasound, or your own .yaml file.")
+    ] = "chest-xray",
+    level: Annotated[
+        str,
+        typer.Option(help="critical, or urgent: what counts too is what somebody must hear within hours."),
+    ] = "critical",
+    against: Annotated[
+        Path | None,
+        typer.Option(help="Table of human labels: prints precision, recall, false-positive rate."),
+    ] = None,
+    against_column: Annotated[str, typer.Option(help="Its column with 1 or 0.")] = "is_critical",
+    id_column: Annotated[str, typer.Option(help="Column with the report's id.")] = "id",
+    report_column: Annotated[str, typer.Option(help="Column with the report's text.")] = "report",
+    config: Annotated[Path | None, typer.Option("--config", help="YAML file with judge.* settings.")] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Decide of each report whether somebody must be told at once, with confidence and reason.
+
+    Example: radflow criticality reports.csv -o criticality.jsonl --against labels.csv
+    """
+    from radflow.clinical.criticality import JudgeCriticality, RuleCriticality, levels_from
+    from radflow.clinical.criticality_file import CriticalityJudge, decide_file, read_labels
+    from radflow.metrics.triage import triage_rates
+
+    judge: CriticalityJudge
+    if backend == "rules":
+        judge = RuleCriticality(ontology, levels=levels_from(level))
+    elif backend == "judge":
+        from radflow.clinical.judge import Judge
+
+        settings = load_config(config, overrides=overrides or ())
+        judge = JudgeCriticality(Judge(settings.judge, cache=out.parent / "judge-cache"))
+    else:
+        raise ConfigError(f"unknown backend {backend!r}", next_step="Known: rules, judge.")
+    labels = None
+    if against is not None:
+        labels = read_labels(against, id_column=id_column, column=against_column)
+    counts: Counter[bool | None] = Counter()
+    pairs: list[tuple[bool, bool]] = []
+    for report_id, verdict in decide_file(
+        reports, out, judge, id_column=id_column, report_column=report_column
+    ):
+        counts[verdict] += 1
+        if labels is not None and verdict is not None and report_id in labels:
+            pairs.append((labels[report_id], verdict))
+    unknown = f", {counts[None]} without a verdict" if counts[None] else ""
+    console.print(f"{counts.total()} reports: {counts[True]} critical{unknown} -> {out}")
+    if isinstance(judge, JudgeCriticality):
+        console.print(f"cost of the judge: {judge.judge.tally.summary(judge.judge.config)}")
+    if labels is not None:
+        rates = triage_rates(pairs)
+        for name, rate in rates._asdict().items():
+            print_result(f"{name.replace('_', ' ')}: {rate}")
+        console.print(f"{len(pairs)} verdicts compared; {len(labels) - len(pairs)} labels have no verdict")
