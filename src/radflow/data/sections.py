@@ -86,6 +86,7 @@ _HEADING_MARKS = re.compile(r"^[^\S\n]*(?:#+(?:[^\S\n]+|$))+", re.MULTILINE)
 _RULE_ABOVE = re.compile(r"\A[-=~]{3,}\s*\n")  # Findings underlined with ----
 _RULE_BELOW = re.compile(r"\n[ \t]*[-=~]{3,}\Z")
 _HAS_WORD = re.compile(r"\w")
+_NOTHING_SAID = re.compile(r":\s*(?:none|nan|null|n/a)\Z", re.IGNORECASE)  # "Findings: None Impression: ..."
 _BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
 
 
@@ -197,7 +198,7 @@ def _inline_headers(plain: str, at_line_start: set[str], vocabulary: Vocabulary)
         before = plain[max(0, start - 24) : start].rstrip(" *_\n")
         if start and plain[start - 1] not in " *_\n.;!?>。；":
             continue
-        ends_sentence = before[-1:] in tuple(".;!?>。；")
+        ends_sentence = before[-1:] in tuple(".;!?>。；") or _NOTHING_SAID.search(before) is not None
         if (ends_sentence and (is_one_line or found[0] in _CORE)) or (
             match[1].isupper() and not _continues_sentence(plain, start)
         ):

@@ -194,6 +194,13 @@ def test_comparison_none_is_a_statement_but_nan_is_not() -> None:
     assert parse_report("COMPARISON: None.\nINDICATION: nan").other == {"comparison": "None."}
 
 
+def test_an_absent_section_on_the_same_line_does_not_swallow_the_next() -> None:
+    for nothing in ("None", "NaN", "n/a"):
+        report = parse_report(f"Findings: {nothing} Impression: {I}")
+        assert (report.findings, report.impression) == (None, I)
+    assert parse_report("Findings: There is none impression: x").impression is None
+
+
 def test_subheaders_stay_inside_their_section() -> None:
     findings = "RIGHT CAROTID SYSTEM:\n- ICA/CCA ratio: 1.8\n\nCHEST: clear lungs here.\nNote: limited."
     report = parse_report(f"FINDINGS:\n\n{findings}\n\nIMPRESSION:\n1. Right ICA: mild stenosis")
