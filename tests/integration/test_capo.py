@@ -202,7 +202,7 @@ def test_epsilon_stays_with_its_sample(tmp_path: Path, settings: dict[str, Any])
 
 @pytest.mark.slow
 def test_epsilon_stays_with_its_sample_in_two_processes() -> None:
-    launcher = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     command = [sys.executable, *launcher, "tests/integration/capo_case.py"]
     path = os.pathsep.join([str(REPOSITORY), *sys.path])
     done = subprocess.run(
