@@ -123,8 +123,10 @@ def compare(
     second: Annotated[
         Path | None, typer.Argument(help="Folder with the second system's; default: the same folder.")
     ] = None,
-    system_a: Annotated[str | None, typer.Option(help="The first system; default: model.")] = None,
-    system_b: Annotated[str | None, typer.Option(help="The second system; default: model.")] = None,
+    system_a: Annotated[str | None, typer.Option(help="The first system; default: rft, else sft.")] = None,
+    system_b: Annotated[
+        str | None, typer.Option(help="The second; default: likewise, in one folder sft.")
+    ] = None,
     shared_only: Annotated[
         bool, typer.Option("--shared-only", help="Leave out studies that only one of them has.")
     ] = False,
@@ -141,7 +143,7 @@ def compare(
 ) -> None:
     """Compare two systems on the same studies: differences with intervals, paired tests, effect sizes.
 
-    Example: radflow compare runs/rft runs/sft, or radflow compare runs/sft --system-b "nearest image"
+    Example: radflow compare runs/first (its rft against its sft), or radflow compare runs/first runs/second
     """
     from radflow.reporting.comparison import compare_folders, comparison_table, write_comparison
 

@@ -605,8 +605,10 @@ class EvaluateConfig(Section):
     sampled: bool = Field(
         False, description="Also sample a report per study from every model, at temperature 1, and score it."
     )
-    ontology: str = Field(
-        "chest-xray", description="Ontology of the rules that read labels, consistency and criticality."
+    ontology: ModelName = Field(
+        "chest-xray",
+        description="What rules read labels, consistency and criticality by: chest-xray, carotid-ultrasound "
+        "or a .yaml file (./ or / in front).",
     )
     baselines: bool = Field(
         True, description="Score the most frequent training report and the nearest image's report beside it."
@@ -661,9 +663,7 @@ class RunConfig(Section):
     annotate: AnnotateConfig = Field(
         AnnotateConfig(), description="Which of the selected studies are critical, by their references."
     )
-    reward: RewardConfig = Field(
-        RewardConfig(), description="The hierarchical reward. Checked now; not in this version yet."
-    )
+    reward: RewardConfig = Field(RewardConfig(), description="The hierarchical reward.")
     rft: RFTConfig = Field(
         RFTConfig(),
         description="Reinforcement fine-tuning of the SFT model with CAPO.",
@@ -683,6 +683,7 @@ def settings_of(config: RunConfig, *sections: str) -> dict[str, Any]:
     dumped = config.model_dump(mode="json")
     settings = {name: dumped[name] for name in sections}
     reads_by_judge = "data" in sections and config.data.sections.fallback == "judge"
-    if reads_by_judge or ("annotate" in sections and config.annotate.asks_model):
+    rewards_by_judge = "reward" in sections and config.reward.consistency_backend != "labels"
+    if reads_by_judge or rewards_by_judge or ("annotate" in sections and config.annotate.asks_model):
         settings["judge"] = {name: dumped["judge"][name] for name in ("model", "seed")}
     return settings

@@ -9,15 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from radflow.clinical.chexpert_classes import CHEXPERT_CLASSES
 from radflow.clinical.consistency import LabelConsistency
 from radflow.clinical.criticality import RuleCriticality
 from radflow.clinical.graph import LexiconGraph
 from radflow.clinical.label_table import RuleLabels
 from radflow.metrics.graph_f1 import partial_f1
-from radflow.metrics.labels import FN, FP, TP, label_counts
 from radflow.records import Report
 
+ASSERTED = (1, -1)
 LabelCounts = dict[str, tuple[int, int, int]]
 
 
@@ -26,23 +25,23 @@ class ClinicalReaders:
     """The embedded expert models of one ontology.
 
     Attributes:
-        ontology: a shipped one by name; its columns must be CheXpert's 14 for label counts.
+        ontology: a shipped one by name, or the path of your own .yaml.
     """
 
     ontology: str = "chest-xray"
 
     def label_counts(self, *, reference: str, prediction: str) -> LabelCounts:
-        """(true positives, false positives, false negatives) by CheXpert class; uncertain counts as present.
+        """(true positives, false positives, false negatives) by column; uncertain counts as present.
 
-        Classes that neither text asserts are left out. An empty text asserts nothing, not even No Finding.
+        Columns that neither text asserts are left out. An empty text asserts nothing, not even No Finding.
         """
         expected, written = _labels(self.ontology).label([reference, prediction])
-        counts = label_counts(reference=expected, prediction=written, uncertain="present").astype(int)
-        cells = counts[:, [TP, FP, FN]].tolist()
+        true = {name for name, value in expected.items() if value in ASSERTED}
+        said = {name for name, value in written.items() if value in ASSERTED}
         return {
-            name: (row[0], row[1], row[2])
-            for name, row in zip(CHEXPERT_CLASSES, cells, strict=True)
-            if any(row)
+            name: (int(name in true & said), int(name in said - true), int(name in true - said))
+            for name in expected
+            if name in true | said
         }
 
     def graph_f1(self, *, reference: str, prediction: str) -> float | None:
@@ -51,12 +50,15 @@ class ClinicalReaders:
         return partial_f1(reference=expected, prediction=written) if expected.entities else None
 
     def is_consistent(self, *, reference: Report, prediction: Report) -> bool | None:
-        """Whether the prediction's Findings and Impression agree; a section left out is no agreement.
+        """Whether the prediction's Findings and Impression agree; a section left out is no agreement, nor is
+        one header for both, unless the reference has that too.
 
         ``None`` where the reference lacks one of them: then there is nothing to ask for.
         """
         if reference.findings is None or reference.impression is None:
             return None
+        if prediction.findings_found_by == "combined" != reference.findings_found_by:
+            return False
         return _consistency(self.ontology).check(prediction).verdict == "consistent"
 
     def is_critical(self, study_id: str, reference: Report) -> bool:

@@ -20,7 +20,8 @@ from radflow.registry import nearest
 from radflow.run_dir import content_hash
 
 COLUMNS = ("first", "second", "difference", "interval", "p", "p Holm", "d_z", "studies")
-USUAL_SYSTEM = "model"
+USUAL_SYSTEMS = ("rft", "sft")
+"""What is compared when nothing is said: the best model of two folders, or the two models of one."""
 NAMED_IN_MESSAGE = 3
 
 
@@ -91,8 +92,9 @@ def compare_folders(
     """
     scores_a, scores_b = _read_scores(first), _read_scores(second)
     one = Side(first, _choose(scores_a, system_a, first, "--system-a"))
-    other = Side(second, _choose(scores_b, system_b, second, "--system-b"))
-    if one.system == other.system and first.resolve() == second.resolve():
+    is_same = first.resolve() == second.resolve()
+    other = Side(second, _choose(scores_b, system_b or ("sft" if is_same else None), second, "--system-b"))
+    if one.system == other.system and is_same:
         raise DataError(
             f"both sides are the system {one.system!r} of one folder",
             where=str(first),
@@ -130,7 +132,8 @@ def _choose(scores: Sequence[Score], wanted: str | None, folder: Path, option: s
     systems = list(dict.fromkeys(score.system for score in scores))
     if wanted is None and len(systems) == 1:
         return systems[0]
-    name = USUAL_SYSTEM if wanted is None else wanted
+    usual = next((name for name in USUAL_SYSTEMS if name in systems), USUAL_SYSTEMS[-1])
+    name = usual if wanted is None else wanted
     if name not in systems:
         hint = nearest(name, systems)
         raise RunError(

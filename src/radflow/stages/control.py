@@ -48,7 +48,7 @@ def _steps_in_the_same_time(run: RunDir) -> int:
     """Steps that fit into the wall time of the stages it stands beside, at the speed of the sft stage.
 
     Raises:
-        RunError: a stage that it takes its time from hasn't run.
+        RunError: a stage that it takes its time from hasn't run, or not in one go.
     """
     manifests = {name: run.manifest(name) for name in ("sft", *TIMED)}
     missing = [name for name, manifest in manifests.items() if manifest is None]
@@ -57,6 +57,12 @@ def _steps_in_the_same_time(run: RunDir) -> int:
             f"the control takes as long as explore, annotate and rft, and {missing[0]} has not run",
             where=str(run.root),
             next_step="Run all stages, or set control.steps.",
+        )
+    if (manifests["rft"] or {})["facts"]["resumed_from_step"]:
+        raise RunError(
+            "rft was cut and went on, so that the time it took is not known as a whole",
+            where=str(run.root),
+            next_step="Set control.steps.",
         )
     done = {name: manifest for name, manifest in manifests.items() if manifest is not None}
     budget_s = sum(float(done[name]["wall_time_s"]) for name in TIMED)

@@ -23,8 +23,8 @@ from radflow.records import Candidate, Difference, Interval, Prediction, RowFail
 from radflow.run_dir import RunDir
 from radflow.terminal import console
 
-MODELS = {"sft": "model-sft", "sft continued": "model-control", "rft": "model-rft"}
-"""Systems and the folders of their models, in the order of the table."""
+MODELS = {"sft": "sft", "sft continued": "control", "rft": "rft"}
+"""Systems and the stages that write their models, in the order of the table."""
 SHOWN = {
     "report/bleu_4": "BLEU-4",
     "report/rouge_l": "ROUGE-L",
@@ -100,12 +100,12 @@ def _write_reports(
     decodings = {"": greedy}
     if config.evaluate.sampled:
         decodings[" (sampled)"] = greedy.model_copy(update={"temperature": 1.0, "top_p": 1.0})
-    for name, folder in MODELS.items():
-        if not run.path(folder).is_dir():
-            continue
+    for name, stage in MODELS.items():
+        if stage not in ("sft", *config.stages):
+            continue  # what an earlier run left in the folder is not this run's
         for suffix, decoding in decodings.items():
             system = name + suffix
-            rows, facts[system] = _write_as(system, folder, decoding, config, run, studies)
+            rows, facts[system] = _write_as(system, f"model-{stage}", decoding, config, run, studies)
             predictions += rows
     return predictions, facts
 

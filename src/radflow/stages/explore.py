@@ -14,7 +14,8 @@ from radflow.errors import DataError, RunError
 from radflow.jsonl import Appender, write_jsonl
 from radflow.metrics.composite import Composite, CompositeScorer, Pair, PairChunk
 from radflow.models.generation import generate_reports
-from radflow.models.vlm import load_policy, pick_device
+from radflow.models.run_models import sft_model
+from radflow.models.vlm import pick_device
 from radflow.records import Candidate, ExploredCandidate, LeftOut, RowFailure, Study
 from radflow.run_dir import RunDir
 from radflow.terminal import console
@@ -72,8 +73,7 @@ def _scorer(config: RunConfig, *, pairs: int) -> tuple[CompositeScorer, int]:
 def _write_reports(
     config: RunConfig, run: RunDir, studies: Sequence[Study]
 ) -> tuple[dict[str, Candidate], dict[str, Any]]:
-    base = run.path("model-base") if config.model.name == "tiny" else config.model.name
-    policy = load_policy(run.path("model-sft"), config.model, base=base)
+    policy = sft_model(config, run)
     with Appender(run.path("generated.partial.jsonl"), Candidate) as into:
         facts = generate_reports(
             policy,

@@ -16,7 +16,10 @@ from radflow.run_dir import RunDir, listing_hash, stage_identity
 from radflow.stages import STAGES, Stage
 from radflow.terminal import console
 
-NAME_OR_PATH = ("model.name", "explore.composite.encoder", "explore.ontology", "annotate.ontology")
+NAME_OR_PATH = (
+    "model.name", "explore.composite.encoder", "explore.ontology", "annotate.ontology", "reward.ontology",
+    "reward.language_encoder", "evaluate.ontology",
+)  # fmt: skip
 """Inputs that may be a name or a hub id instead of a path."""
 FULL_DISK = ("No space left", "PytorchStreamWriter", "file write failed")
 """What torch.save (RuntimeError) and safetensors (SafetensorError) say on a full disk, neither as OSError."""

@@ -9,7 +9,7 @@ from radflow.config import RunConfig
 from radflow.errors import ConfigError
 from radflow.models.run_models import SFT_FOLDER, sft_model
 from radflow.models.vlm import ADAPTER_FILE
-from radflow.records import Criticality, SelectedStudy, Study
+from radflow.records import Criticality, RowFailure, SelectedStudy, Study
 from radflow.rewards.hierarchical import HierarchicalReward
 from radflow.rewards.scorers import asks_judge
 from radflow.run_dir import RunDir
@@ -21,12 +21,13 @@ from radflow.training.signatures import signatures
 
 
 def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
-    """studies.jsonl, hard.jsonl, criticality.jsonl, model-sft/ -> model-rft/, rft_history.jsonl"""
+    """studies.jsonl, hard.jsonl, criticality.jsonl, annotate_failures.jsonl, model-sft/ -> model-rft/, rft_history.jsonl"""
     require_reference(config, run)
     studies = run.read(Study, "studies.jsonl")
     selected = run.read(SelectedStudy, "hard.jsonl")
     criticality = {row.study_id: row for row in run.read(Criticality, "criticality.jsonl")}
-    train = training_studies(studies, selected, criticality)
+    undecided = {row.study_id for row in run.read(RowFailure, "annotate_failures.jsonl")}
+    train = training_studies(studies, selected, criticality, undecided=undecided)
     rows = RolloutRows(
         train,
         config.model,
@@ -57,6 +58,7 @@ def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
     return {
         **facts,
         "studies": len(train),
+        "left_out_undecided": len(selected) - len(train),
         "critical_studies": critical,
         "signatures": [sign.as_dict() for sign in found],
     }

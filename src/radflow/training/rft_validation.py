@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from radflow.clinical.label_table import RuleLabels
+from radflow.clinical.ontology_file import load_ontology
 from radflow.config import GenerationConfig, ModelConfig
+from radflow.errors import RunError
 from radflow.models.generation import generate_batch, plan_batches
 from radflow.models.prompts import prompt_messages, target_text
 from radflow.models.vlm import Policy
@@ -14,7 +16,6 @@ from radflow.records import Study
 from radflow.training.capo import DefinedReward, Reward
 
 BATCH = 64
-SUMMARY_LABEL = "No Finding"
 
 
 class Validation:
@@ -43,6 +44,7 @@ class Validation:
         self.image_root = image_root
         self.batches = plan_batches(studies, model, BATCH)
         self.labels = RuleLabels(ontology)
+        self.no_finding = load_ontology(ontology).no_finding
         self.expected = {
             study.study_id: labels
             for study, labels in zip(
@@ -67,6 +69,12 @@ class Validation:
                 right += 2 * len(labels & self.expected[study.study_id])
                 said += len(labels) + len(self.expected[study.study_id])
         policy.model.train(was_training)
+        if "reward" not in values:
+            raise RunError(
+                "no validation report has a defined reward: the reward's scorer fails on all of them",
+                next_step="Check the judge (is its server up?), then run the same command: it goes on from "
+                "the last checkpoint. Or set rft.validate_every to 0.",
+            )
         means = {name: sum(column) / len(column) for name, column in values.items()}
         return {**means, "label_f1": right / said} if said else means
 
@@ -85,6 +93,6 @@ class Validation:
 
     def _asserted(self, texts: Sequence[str]) -> list[set[str]]:
         return [
-            {name for name, value in labels.items() if value == 1 and name != SUMMARY_LABEL}
+            {name for name, value in labels.items() if value == 1 and name != self.no_finding}
             for labels in self.labels.label(texts)
         ]

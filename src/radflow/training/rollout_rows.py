@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -65,13 +65,21 @@ class RolloutRows:
 
 
 def training_studies(
-    studies: Sequence[Study], selected: Sequence[SelectedStudy], criticality: Mapping[str, Criticality]
+    studies: Sequence[Study],
+    selected: Sequence[SelectedStudy],
+    criticality: Mapping[str, Criticality],
+    *,
+    undecided: Collection[str] = (),
 ) -> list[Study]:
     """The selected studies, in the order of the selection.
+
+    Args:
+        undecided: studies on which the judge failed: they are left out, since a failure is no verdict.
 
     Raises:
         DataError: nothing is selected, or a selected study is unknown, no training study, or not annotated.
     """
+    selected = [row for row in selected if row.study_id in criticality or row.study_id not in undecided]
     known = {study.study_id: study for study in studies if study.split == "train"}
     for row in selected:
         if row.study_id not in known:

@@ -50,6 +50,9 @@ class ReportSFTTrainer(CheckpointLoading, SFTTrainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         return LengthGroupedSampler(self.lengths, self.args.train_batch_size, seed=self.args.seed)
 
+    def _send_telemetry(self) -> None:
+        """TRL would tell its makers which model is trained: nothing leaves this machine unasked."""
+
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:

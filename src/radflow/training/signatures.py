@@ -87,7 +87,8 @@ def impression_skipped(history: Sequence[Row]) -> Signature | None:
 def easy_samples(history: Sequence[Row]) -> Signature | None:
     """The hard set's reward is not below the anchors', and validation gains nothing."""
     early = head(history)
-    hard, anchors = series(early, "hardest/reward"), series(early, "anchor/reward")
+    hard = series(early, "hardest/reward") or series(early, "stratified/reward")
+    anchors = series(early, "anchor/reward")
     validations = series(history, "validation_reward")
     gained = len(validations) > 1 and max(validations[1:]) - validations[0] >= GAIN
     if not (hard and anchors) or mean(hard) < mean(anchors) or gained or len(validations) < 2:

@@ -56,7 +56,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
 @pytest.fixture
 def folders(tmp_path: Path) -> tuple[Path, Path]:
     first, second = tmp_path / "first", tmp_path / "second"
-    write_jsonl(first / "scores.jsonl", [*rows("model", GOOD), *rows("nearest image", POOR)])
+    write_jsonl(first / "scores.jsonl", [*rows("sft", GOOD), *rows("nearest image", POOR)])
     write_jsonl(second / "scores.jsonl", rows("other", POOR))
     return first, second
 
@@ -68,7 +68,7 @@ def test_table_is_printed_and_everything_written(run: Run, folders: tuple[Path, 
     assert "compare.json" in err
     written = json.loads((folders[0] / "compare.json").read_text())
     assert (written["studies"], written["patients"], written["only_first"]) == (STUDIES, None, [])
-    assert (written["first"]["system"], written["second"]["system"]) == ("model", "other")
+    assert (written["first"]["system"], written["second"]["system"]) == ("sft", "other")
     assert {"seed", "samples", "confidence", "radflow"} <= written.keys()
     by_name = {row["metric"]: row for row in written["metrics"]}
     assert by_name["report/rouge_l"]["difference"]["low"] > 0
@@ -80,7 +80,7 @@ def test_table_is_printed_and_everything_written(run: Run, folders: tuple[Path, 
 
 
 def test_two_systems_of_one_folder(run: Run, folders: tuple[Path, Path], tmp_path: Path) -> None:
-    code, _, _ = run(folders[0], "--system-a", "nearest image", "--system-b", "model", "-o", tmp_path / "new")
+    code, _, _ = run(folders[0], "--system-a", "nearest image", "--system-b", "sft", "-o", tmp_path / "new")
     assert code == 0
     found = json.loads((tmp_path / "new/compare.json").read_text())["metrics"][0]
     assert found["difference"]["value"] < 0
