@@ -21,7 +21,7 @@ from radflow.training.signatures import signatures
 
 
 def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
-    """studies.jsonl, hard.jsonl, criticality.jsonl, annotate_failures.jsonl, model-sft/ -> model-rft/, rft_history.jsonl"""
+    """studies, hard, criticality, annotate_failures (.jsonl), model-sft/ -> model-rft/, rft_history.jsonl"""
     require_reference(config, run)
     studies = run.read(Study, "studies.jsonl")
     selected = run.read(SelectedStudy, "hard.jsonl")
