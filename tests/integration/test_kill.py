@@ -27,7 +27,10 @@ LARGER = (
 def _start(folder: Path, config: Path) -> subprocess.Popen[bytes]:
     overrides = [part for setting in (*SMALL, *LARGER) for part in ("--set", setting)]
     command = [sys.executable, "-m", "radflow", "run", str(config), "-o", str(folder), *overrides]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # threads on busy cores wait for each other, spinning
+    return subprocess.Popen(
+        command, env=one_thread, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+    )
 
 
 def _lines(path: Path) -> int:
