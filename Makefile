@@ -21,8 +21,9 @@ smoke: $(INSTALLED)
 		--set rft.steps=4 --set rft.prompts_per_step=2 --set rft.max_new_tokens=64 --set rft.validate_every=2 \
 		--set evaluate.generation.max_new_tokens=64
 
+# Two processes of one thread each: threads of one process on shared cores wait for each other, spinning.
 test: $(INSTALLED) lint
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

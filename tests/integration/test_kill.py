@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,9 +25,9 @@ LARGER = (
 )  # fmt: skip
 
 
-def _start(folder: Path, config: Path) -> subprocess.Popen[bytes]:
+def _start(folder: Path, config: Path, *options: str) -> subprocess.Popen[bytes]:
     overrides = [part for setting in (*SMALL, *LARGER) for part in ("--set", setting)]
-    command = [sys.executable, "-m", "radflow", "run", str(config), "-o", str(folder), *overrides]
+    command = [sys.executable, "-m", "radflow", "run", str(config), "-o", str(folder), *overrides, *options]
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # threads on busy cores wait for each other, spinning
     return subprocess.Popen(
         command, env=one_thread, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
@@ -50,6 +51,9 @@ MOMENTS: dict[str, Callable[[Path], bool]] = {
     "generation": lambda folder: _lines(folder / "predictions.partial" / "sft.jsonl") >= 6,
     "scoring": lambda folder: _lines(folder / "predictions.jsonl") >= 40,  # complete at once
 }
+STAGE_OF = {
+    "exploration": "explore", "composite": "explore", "generation": "evaluate", "scoring": "evaluate",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +77,14 @@ def test_killed_run_ends_with_the_same_files(
     stage: str, uninterrupted: Path, config: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    process = _start(folder, config)
+    redone = STAGE_OF.get(stage, stage)
+    if redone == "prepare":
+        process = _start(folder, config)
+    else:  # what stands before the stage is taken over: it would only cost time
+        shutil.copytree(uninterrupted, folder)
+        process = _start(folder, config, "--redo", redone)
     deadline = time.monotonic() + 200
-    while not MOMENTS[stage](folder):
+    while (folder / "manifests" / f"{redone}.json").exists() or not MOMENTS[stage](folder):
         assert process.poll() is None, f"the run ended before {stage} could be cut"
         assert time.monotonic() < deadline
         time.sleep(0.005)
