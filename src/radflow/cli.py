@@ -152,5 +152,5 @@ def main() -> None:
     except RadflowError as error:
         if "--debug" in sys.argv:
             raise
-        console.print(f"[bold red]error:[/] {escape(str(error))}")
+        console.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(1)

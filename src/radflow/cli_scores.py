@@ -160,4 +160,4 @@ def compare(
     )
     files = write_comparison(compared, out or first)
     print_table(comparison_table(compared))
-    console.print(f"all numbers: {files[0]}, table: {files[1]}")
+    console.print(f"all numbers: {files[0]}, table: {files[1]}", markup=False, soft_wrap=True)

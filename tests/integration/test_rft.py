@@ -57,6 +57,7 @@ def selected_run(small_run: Path, folder: Path, *names: str) -> Path:
             for n, row in enumerate(train)
         ],
     )
+    write_jsonl(folder / "annotate_failures.jsonl", [])
     return folder
 
 

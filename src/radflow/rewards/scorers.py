@@ -133,11 +133,16 @@ def report_key(report: Report) -> tuple[str | None, str | None, str]:
 
 
 def severity_weights(ontology: Ontology, config: RewardConfig) -> Mapping[str, float]:
-    """Column -> what it counts: the weight of the gravest observation that the ontology files under it."""
+    """Column -> what it counts: the weight of the observation of that name, else of the gravest one under it.
+
+    A column holds rarer and graver kinds too: a hemothorax stands under Pleural Effusion.
+    """
     grades = {"none": 1.0, "urgent": config.severity_urgent, "critical": config.severity_critical}
     weights: dict[str, float] = {}
     for name, item in ontology.observations.items():
         column = item.column or name
+        if column in ontology.observations and column != name:
+            continue
         weights[column] = max(weights.get(column, 1.0), grades[item.critical])
     return weights
 
