@@ -52,7 +52,7 @@ def test_nearly_all_metrics_run_offline() -> None:
 
 
 @NAMED
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=5)
 @given(reference=REPORTS, prediction=REPORTS)
 def test_values_stay_in_the_declared_range(metric: Metric, reference: str, prediction: str) -> None:
     found = value(metric, reference, prediction)
@@ -62,7 +62,7 @@ def test_values_stay_in_the_declared_range(metric: Metric, reference: str, predi
 
 
 @NAMED
-@settings(deadline=None, max_examples=10)
+@settings(deadline=None, max_examples=5)
 @given(report=REPORTS)
 def test_no_prediction_beats_the_reference_itself(metric: Metric, report: str) -> None:
     itself, other = value(metric, report, report), value(metric, report, SHORTER)
@@ -110,7 +110,7 @@ def test_an_empty_reference_is_not_scored(metric: Metric, reference: str) -> Non
 
 
 @NAMED
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=5)
 @given(first=REPORTS, second=REPORTS)
 def test_declared_symmetry_holds(metric: Metric, first: str, second: str) -> None:
     if metric.symmetric:
