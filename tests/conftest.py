@@ -6,6 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.load_profile("ci")  # the same examples each time: --hypothesis-profile=default searches at random
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -121,7 +122,9 @@ def _run_stages(
     from radflow.stages.pipeline import run_stages
 
     try:
-        run_stages(settings, folder, names=None if stage is None else (stage,), redo=redo)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of libraries, for their developers
+            run_stages(settings, folder, names=None if stage is None else (stage,), redo=redo)
     except KeyboardInterrupt:
         console.print("\nstopped; what is done is kept. The same command goes on from here.")
         raise typer.Exit(130) from None

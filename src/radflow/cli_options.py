@@ -17,3 +17,7 @@ Overrides = Annotated[
 Redo = Annotated[
     str | None, typer.Option(help="Delete what this stage and all later ones made, and run it again.")
 ]
+Reports = Annotated[Path, typer.Argument(help="CSV, JSONL, Parquet, or a folder of .txt files.")]
+IdColumn = Annotated[str, typer.Option(help="Column with the report's id.")]
+ReportColumn = Annotated[str, typer.Option(help="Column with the report's text.")]
+OntologyName = Annotated[str, typer.Option(help="chest-xray, carotid-ultrasound, or your own .yaml file.")]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from radflow.cli_options import Overrides
+from radflow.cli_options import IdColumn, Overrides, ReportColumn
 from radflow.config_file import load_config
 from radflow.terminal import console, print_result, print_table
 
@@ -98,8 +98,8 @@ def reward(
         Path | None, typer.Option("--config", help="YAML file with the sections reward and judge.")
     ] = None,
     overrides: Overrides = None,
-    id_column: Annotated[str, typer.Option(help="Column with the report's id.")] = "id",
-    report_column: Annotated[str, typer.Option(help="Column with the report's text.")] = "report",
+    id_column: IdColumn = "id",
+    report_column: ReportColumn = "report",
 ) -> None:
     """Score reports with the hierarchical reward: all terms, why some don't apply, and their means.
 

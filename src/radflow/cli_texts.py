@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from radflow.cli_options import Overrides
+from radflow.cli_options import IdColumn, OntologyName, Overrides, ReportColumn, Reports
 from radflow.config_file import load_config
 from radflow.errors import ConfigError
 from radflow.terminal import console, print_result
@@ -18,10 +18,10 @@ texts = typer.Typer()
 
 @texts.command()
 def sections(
-    reports: Annotated[Path, typer.Argument(help="CSV, JSONL, Parquet, or a folder of .txt files.")],
+    reports: Reports,
     out: Annotated[Path, typer.Option("-o", "--out", help="JSONL file to write.")],
-    id_column: Annotated[str, typer.Option(help="Column with the report's id.")] = "id",
-    report_column: Annotated[str, typer.Option(help="Column with the report's text.")] = "report",
+    id_column: IdColumn = "id",
+    report_column: ReportColumn = "report",
     fallback: Annotated[
         str, typer.Option(help="none, or last_paragraph: what to do without either header.")
     ] = "none",
@@ -52,21 +52,19 @@ def sections(
 
 @texts.command()
 def label(
-    reports: Annotated[Path, typer.Argument(help="CSV, JSONL, Parquet, or a folder of .txt files.")],
+    reports: Reports,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="labels.csv (a table) or labels.jsonl (all mentions).")
     ] = None,
-    ontology: Annotated[
-        str, typer.Option(help="chest-xray, carotid-ultrasound, or your own .yaml file.")
-    ] = "chest-xray",
+    ontology: OntologyName = "chest-xray",
     extras: Annotated[
         bool, typer.Option("--all", help="Add the observations beyond the table's columns.")
     ] = False,
     explain: Annotated[
         str | None, typer.Option(help="Print this report with its mentions marked, and why; needs no -o.")
     ] = None,
-    id_column: Annotated[str, typer.Option(help="Column with the report's id.")] = "id",
-    report_column: Annotated[str, typer.Option(help="Column with the report's text.")] = "report",
+    id_column: IdColumn = "id",
+    report_column: ReportColumn = "report",
 ) -> None:
     """Label reports by rules: CheXpert's 14 columns (1, 0, -1, blank), or every mention with what decided it.
 
@@ -94,20 +92,18 @@ def label(
 
 @texts.command()
 def consistency(
-    reports: Annotated[Path, typer.Argument(help="CSV, JSONL, Parquet, or a folder of .txt files.")],
+    reports: Reports,
     out: Annotated[Path, typer.Option("-o", "--out", help="JSONL file to write: a verdict per report.")],
     backend: Annotated[
         str, typer.Option(help="labels (rules), judge (a language model), or both: rules, judge if unsure.")
     ] = "labels",
-    ontology: Annotated[
-        str, typer.Option(help="chest-xray, carotid-ultrasound, or your own .yaml file.")
-    ] = "chest-xray",
+    ontology: OntologyName = "chest-xray",
     config: Annotated[
         Path | None, typer.Option("--config", help="YAML file with judge settings; see docs/judges.md.")
     ] = None,
     overrides: Overrides = None,
-    id_column: Annotated[str, typer.Option(help="Column with the report's id.")] = "id",
-    report_column: Annotated[str, typer.Option(help="Column with the report's text.")] = "report",
+    id_column: IdColumn = "id",
+    report_column: ReportColumn = "report",
 ) -> None:
     """Check whether each report's Impression follows from its Findings: verdict, problems, spans.
 
@@ -123,19 +119,17 @@ def consistency(
     counts = check_file(reports, out, checker, id_column=id_column, report_column=report_column)
     console.print(f"{counts} -> {out}", markup=False, soft_wrap=True)
     if judge is not None:
-        console.print(f"judge: {judge.tally.summary(settings)}", markup=False, soft_wrap=True)
+        console.print(judge.tally.line(settings), markup=False, soft_wrap=True)
 
 
 @texts.command()
 def criticality(
-    reports: Annotated[Path, typer.Argument(help="CSV, JSONL, Parquet, or a folder of .txt files.")],
+    reports: Reports,
     out: Annotated[Path, typer.Option("-o", "--out", help="JSONL file to write.")],
     backend: Annotated[
         str, typer.Option(help="rules, or judge: the model that judge.* settings name.")
     ] = "rules",
-    ontology: Annotated[
-        str, typer.Option(help="chest-xray, carotid-ultrasound, or your own .yaml file.")
-    ] = "chest-xray",
+    ontology: OntologyName = "chest-xray",
     level: Annotated[
         str,
         typer.Option(help="critical, or urgent: what counts too is what somebody must hear within hours."),
@@ -145,8 +139,8 @@ def criticality(
         typer.Option(help="Table of human labels: prints precision, recall, false-positive rate."),
     ] = None,
     against_column: Annotated[str, typer.Option(help="Its column with 1 or 0.")] = "is_critical",
-    id_column: Annotated[str, typer.Option(help="Column with the report's id.")] = "id",
-    report_column: Annotated[str, typer.Option(help="Column with the report's text.")] = "report",
+    id_column: IdColumn = "id",
+    report_column: ReportColumn = "report",
     config: Annotated[Path | None, typer.Option("--config", help="YAML file with judge.* settings.")] = None,
     overrides: Overrides = None,
 ) -> None:
@@ -182,7 +176,8 @@ def criticality(
     unknown = f", {counts[None]} without a verdict" if counts[None] else ""
     console.print(f"{counts.total()} reports: {counts[True]} critical{unknown} -> {out}")
     if isinstance(judge, JudgeCriticality):
-        console.print(f"cost of the judge: {judge.judge.tally.summary(judge.judge.config)}")
+        client = judge.judge
+        console.print(client.tally.line(client.config), markup=False, soft_wrap=True)
     if labels is not None:
         rates = triage_rates(pairs)
         for name, rate in rates._asdict().items():

@@ -99,6 +99,18 @@ def test_a_hacked_reward_names_the_term_that_rose() -> None:
     assert names(changed(validation_label_f1=lambda step: 0.8 if step == 0 else 0.6, all__reward=1.8)) == []
 
 
+def test_a_short_run_shows_hacking_by_its_validation() -> None:
+    history: list[Row] = [
+        {"step": 0, "validation_reward": 1.0, "validation_reward_language": 0.2, "validation_label_f1": 0.8},
+        {"step": 10, "validation_reward": 1.6, "validation_reward_language": 0.8, "validation_label_f1": 0.6},
+    ]
+    (signature,) = signatures(history)
+    assert signature.name == "reward-hacking"
+    assert "language" in signature.cause
+    history[1]["validation_label_f1"] = 0.8
+    assert signatures(history) == []
+
+
 def test_every_signature_says_cause_and_remedy() -> None:
     provoked = signatures(
         list(

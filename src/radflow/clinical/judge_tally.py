@@ -38,6 +38,15 @@ class Tally:
         prompt = self.prompt_tokens * config.prompt_price
         return (prompt + self.completion_tokens * config.completion_price) / 1e6
 
+    def line(self, config: JudgeConfig) -> str:
+        """For the terminal: what was asked, what came of it, what it cost."""
+        failed = ", ".join(f"{count} {kind}" for kind, count in sorted(self.failures.items()))
+        return (
+            f"judge {config.model}: {self.answered} answered ({self.cached} kept from before), "
+            f"{self.failures.total()} failed{f' ({failed})' if failed else ''}, {self.requests} requests, "
+            f"{self.prompt_tokens + self.completion_tokens} tokens, cost {self.cost(config):.4f}"
+        )
+
     def summary(self, config: JudgeConfig) -> dict[str, Any]:
         """Plain values for a manifest."""
         counts = {name: value for name, value in vars(self).items() if name != "failures"}

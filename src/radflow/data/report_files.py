@@ -194,7 +194,14 @@ def split_file(
     """Reports -> JSONL rows of sections, null where absent; ``out`` appears complete or not at all.
 
     It holds report text, so that nobody but its owner may read it.
+
+    Raises:
+        DataError: unreadable input, unwritable output, or an output that isn't called .jsonl.
     """
+    if out.suffix != ".jsonl":
+        raise DataError(
+            "sections are written as JSON lines", where=str(out), next_step="Name the output sections.jsonl."
+        )
     reports = read_reports(source, id_column=id_column, report_column=report_column)
     with whole_file(out, source=source) as write:
         return _write_sections(reports, write, fallback)

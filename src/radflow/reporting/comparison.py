@@ -125,7 +125,14 @@ def _read_scores(folder: Path) -> list[Score]:
             where=str(folder),
             next_step="Give a run folder whose evaluate stage is done (radflow run), or a folder of scores.",
         )
-    return list(read_jsonl(Score, folder / "scores.jsonl"))
+    try:
+        return list(read_jsonl(Score, folder / "scores.jsonl"))
+    except RunError as error:
+        raise RunError(
+            "these scores can't be compared: they are of radflow score, or of another version",
+            where=str(folder / "scores.jsonl"),
+            next_step="Give the folder of a run whose evaluate stage this version has done.",
+        ) from error
 
 
 def _choose(scores: Sequence[Score], wanted: str | None, folder: Path, option: str) -> str:

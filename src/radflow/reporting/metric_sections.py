@@ -181,7 +181,7 @@ def differences_section(files: RunFiles) -> Section:
             (_full_name(key), _signed(value), _p(value), str(value.get("studies", "–")))
             for key, value in metrics.items()
         )
-        header = ("metric", "difference", "p", "studies")
+        header = ("metric", "difference", "p (bootstrap)", "studies")
         folds.append(Fold(f"{pair_name(pair)}: numbers", tables=(Table(pair_name(pair), header, cells),)))
     note = (
         "Paired differences on the same studies, with their bootstrap intervals. Filled marks: the interval "
@@ -214,5 +214,5 @@ def _p(value: Mapping[str, Any]) -> str:
 def gains(files: RunFiles) -> list[tuple[str, str]]:
     """The first pair's headline differences for the first screen: name, value with interval."""
     for metrics in differences(files).values():
-        return [(metric_name(key), _signed(metrics[key])) for key in headlines(metrics)[:4]]
+        return [(metric_name(key), _signed(metrics[key])) for key in headlines(metrics)[:5]]
     return []

@@ -84,7 +84,7 @@ def _ask_for_sections(
 ) -> tuple[list[SourceStudy], list[LeftOut]]:
     judge = Judge(config.judge, cache=run.path("judge-cache"))
     kept, left_out = split_studies(found, judge, require=config.data.require)
-    console.print(f"judge: {judge.tally.summary(config.judge)}", markup=False, soft_wrap=True)
+    console.print(judge.tally.line(config.judge), markup=False, soft_wrap=True)
     return kept, left_out
 
 

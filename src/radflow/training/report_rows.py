@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,18 @@ from radflow.records import Study
 from radflow.training.augment import augment_image
 
 LENGTH_GROUP_BATCHES = 16
+RowMaker = Callable[[dict[str, list[int]]], dict[str, list[Any]]]
+
+
+def rows_made_when_read(make: RowMaker, count: int) -> Dataset:
+    """A data set of row numbers whose transform makes the rows: TRL takes only `datasets.Dataset`."""
+    dataset = Dataset.from_dict({"row": list(range(count))})
+    dataset.set_transform(make)
+    return dataset
 
 
 class ReportRows:
-    """Turns row numbers into TRL's prompt-completion rows; images are read (and augmented) when asked for.
-
-    TRL takes only `datasets.Dataset`, so this is the transform of a data set of row numbers.
-    """
+    """Turns row numbers into TRL's prompt-completion rows; images are read (and augmented) when asked for."""
 
     def __init__(
         self, studies: Sequence[Study], model: ModelConfig, *, image_root: Path, augment: bool, seed: int
@@ -38,9 +43,7 @@ class ReportRows:
         self.epoch = 0
 
     def as_dataset(self) -> Dataset:
-        dataset = Dataset.from_dict({"row": list(range(len(self.studies)))})
-        dataset.set_transform(self)
-        return dataset
+        return rows_made_when_read(self, len(self.studies))
 
     def __call__(self, batch: dict[str, list[int]]) -> dict[str, list[Any]]:
         studies = [self.studies[row] for row in batch["row"]]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from accelerate import PartialState
 from peft import LoraConfig
-from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, TrainerCallback
+from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback
 from trl.trainer.grpo_config import GRPOConfig
 
 from radflow.config import ModelConfig, RFTConfig
@@ -20,6 +20,7 @@ from radflow.models.vlm import Policy, lora_targets, parameter_counts, part_of, 
 from radflow.records import Study
 from radflow.training.capo import CAPOTrainer, Reward
 from radflow.training.checkpoints import last_whole_checkpoint
+from radflow.training.history import tensorboard
 from radflow.training.rft_history import History, Row, ShowAndKeep
 from radflow.training.rft_validation import Validation
 from radflow.training.rollout_rows import RolloutRows
@@ -107,7 +108,7 @@ def train_rft(
         train_dataset=rows.as_dataset(),
         eval_dataset=rows.as_dataset() if validates else None,  # never read: evaluate is ours
         peft_config=peft_config,
-        callbacks=[show, _tensorboard(logs)],
+        callbacks=[show, tensorboard(logs)],
     )
     for unwanted in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(unwanted)
@@ -243,10 +244,3 @@ def _save_steps(config: RFTConfig, *, validates: bool) -> int:
 
 def _step_of(checkpoint: str | None) -> int | None:
     return int(checkpoint.rsplit("-", 1)[1]) if checkpoint else None
-
-
-def _tensorboard(folder: Path) -> TrainerCallback:
-    from torch.utils.tensorboard import SummaryWriter
-    from transformers.integrations.integration_utils import TensorBoardCallback
-
-    return TensorBoardCallback(SummaryWriter(log_dir=str(folder)))

@@ -16,6 +16,7 @@ from radflow.errors import DataError
 from radflow.models.generation import load_image
 from radflow.models.prompts import prompt_messages, target_text
 from radflow.records import Criticality, SelectedStudy, Study
+from radflow.training.report_rows import rows_made_when_read
 
 KEPT_STUDIES = 256
 
@@ -43,9 +44,7 @@ class RolloutRows:
         self._images = lru_cache(maxsize=KEPT_STUDIES)(self._read_images)
 
     def as_dataset(self) -> Dataset:
-        dataset = Dataset.from_dict({"row": list(range(len(self.studies)))})
-        dataset.set_transform(self)
-        return dataset
+        return rows_made_when_read(self, len(self.studies))
 
     def __call__(self, batch: dict[str, list[int]]) -> dict[str, list[Any]]:
         studies = [self.studies[row] for row in batch["row"]]

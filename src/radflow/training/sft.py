@@ -34,7 +34,7 @@ from radflow.models.vlm import Policy, parameter_counts, pick_device, set_traina
 from radflow.records import Study
 from radflow.terminal import console, progress_bar
 from radflow.training.checkpoints import CheckpointLoading, last_whole_checkpoint
-from radflow.training.history import write_history
+from radflow.training.history import tensorboard, write_history
 from radflow.training.report_rows import LengthGroupedSampler, NewEpoch, ReportRows, with_others_images
 
 SMALL_VOCABULARY = 8192
@@ -168,7 +168,7 @@ def train_sft(
         eval_dataset=held_out.as_dataset() if validation else None,
         processing_class=policy.processor,
         peft_config=peft_config,
-        callbacks=[progress, NewEpoch(rows), _tensorboard(logs)],
+        callbacks=[progress, NewEpoch(rows), tensorboard(logs)],
         lengths=[len(target_text(study.report)) for study in train],
     )
     for unwanted in (PrinterCallback, ProgressCallback):
@@ -275,10 +275,3 @@ def _arguments(
         seed=seed,
         data_seed=seed,
     )
-
-
-def _tensorboard(folder: Path) -> TrainerCallback:
-    from torch.utils.tensorboard import SummaryWriter
-    from transformers.integrations.integration_utils import TensorBoardCallback
-
-    return TensorBoardCallback(SummaryWriter(log_dir=str(folder)))

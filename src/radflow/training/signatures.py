@@ -173,15 +173,15 @@ def inert_clip(history: Sequence[Row]) -> Signature | None:
 def reward_hacking(history: Sequence[Row]) -> Signature | None:
     """The reward rises while the label F1 of held-out reports falls: the term that rose is named."""
     validations = [row for row in history if "validation_label_f1" in row]
-    rewards = series(history, "all/reward")
-    if len(validations) < 2 or len(rewards) < MIN_ROWS:
+    if len(validations) < 2:
         return None
-    quarter = max(1, len(rewards) // 4)
-    rise = mean(rewards[-quarter:]) - mean(rewards[:quarter])
+    # A short run has few rollouts, all of other studies: then the validation reward says what rose.
+    name = "all/reward" if len(series(history, "all/reward")) >= MIN_ROWS else "validation_reward"
+    rise = _rise(series(history, name))
     fall = validations[0]["validation_label_f1"] - validations[-1]["validation_label_f1"]
     if rise < GAIN or fall < F1_LOSS:
         return None
-    term, by = _risen_most(history)
+    term, by = _risen_most(history, f"{name}_")
     return Signature(
         "reward-hacking",
         f"the reward rose by {rise:.3f} while the label F1 of held-out reports fell by {fall:.3f}; the "
@@ -191,14 +191,15 @@ def reward_hacking(history: Sequence[Row]) -> Signature | None:
     )
 
 
-def _risen_most(history: Sequence[Row]) -> tuple[str, float]:
-    prefix = "all/reward_"
+def _rise(values: Sequence[float]) -> float:
+    """From the first quarter to the last."""
+    quarter = max(1, len(values) // 4)
+    return mean(values[-quarter:]) - mean(values[:quarter])
+
+
+def _risen_most(history: Sequence[Row], prefix: str) -> tuple[str, float]:
     names = {key.removeprefix(prefix) for row in history for key in row if key.startswith(prefix)}
-    rises = {}
-    for name in names:
-        values = series(history, prefix + name)
-        quarter = max(1, len(values) // 4)
-        rises[name] = mean(values[-quarter:]) - mean(values[:quarter])
+    rises = {name: _rise(series(history, prefix + name)) for name in names}
     return max(rises.items(), key=lambda item: item[1], default=("the total", 0.0))
 
 

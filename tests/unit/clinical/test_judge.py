@@ -23,7 +23,6 @@ from tests.unit.clinical.judge_faults import (
     GOOD,
     RETRIES,
     STOPPED,
-    TIMEOUT_S,
     Fault,
     always,
     at_first,
@@ -52,7 +51,7 @@ def questions(count: int, start: int = 0) -> Iterator[Question[CriticalityVerdic
 
 
 def settings(url: str, **more: Any) -> JudgeConfig:
-    quick = {"retries": RETRIES, "timeout_s": TIMEOUT_S, "backoff_s": 0.01, "backoff_max_s": 0.02}
+    quick = {"retries": RETRIES, "timeout_s": 20.0, "backoff_s": 0.01, "backoff_max_s": 0.02}
     return JudgeConfig.model_validate({"base_url": url, **quick, **more})
 
 
@@ -67,7 +66,7 @@ def make(tmp_path: Path) -> Callable[..., Judge]:
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_every_fault_ends_as_the_table_says(fault: Fault, make: Callable[..., Judge]) -> None:
     with JudgeServer(fault.script) as server:
-        judge = make(server)
+        judge = make(server, timeout_s=fault.timeout_s)
         if fault.outcome == STOPPED:
             with pytest.raises(JudgeError) as stopped:
                 list(judge.ask_all(questions(1)))

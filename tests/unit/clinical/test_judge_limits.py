@@ -66,6 +66,8 @@ def test_the_breaker_waits_for_a_full_window() -> None:
     breaker = Breaker(window=10, share=0.5)
     for _ in range(9):
         breaker.record("timeout")
+    with pytest.raises(JudgeError, match="failed 10 of the last 10"):
+        breaker.record("timeout")
 
 
 @pytest.mark.parametrize(

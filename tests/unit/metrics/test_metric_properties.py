@@ -68,6 +68,8 @@ def test_no_prediction_beats_the_reference_itself(metric: Metric, report: str) -
     itself, other = value(metric, report, report), value(metric, report, SHORTER)
     if metric.family == "consistency":
         return  # of the prediction alone
+    if metric.identical.startswith("the best value from") and len(report.split()) < 4:
+        return  # declared: a text too short for the order
     if itself is not None and other is not None:
         sign = 1 if metric.direction == "higher" else -1
         assert sign * itself >= sign * other - 1e-9
