@@ -140,6 +140,7 @@ class RunDir:
         facts: Mapping[str, Any],
         wall_time_s: float,
         config: Mapping[str, Any],
+        was_cut: bool = False,
     ) -> None:
         """Write the stage's manifest: the last thing that a stage does.
 
@@ -149,6 +150,7 @@ class RunDir:
         Args:
             outputs: what it wrote; hashed.
             keeps: what it may also have written; noted where it did, and missed when it goes.
+            was_cut: it went on where an earlier attempt was cut, so that the wall time is not of all its work.
         """
         manifest = {
             "stage": stage,
@@ -159,6 +161,7 @@ class RunDir:
             "outputs": {name: content_hash(self.path(name)) for name in outputs},
             "keeps": [name for name in keeps if self.path(name).exists()],
             "wall_time_s": round(wall_time_s, 2),
+            "was_cut": was_cut,
             "process_peak_memory_mib": _process_peak_memory_mib(),
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "versions": installed_versions(),

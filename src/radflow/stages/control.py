@@ -21,7 +21,7 @@ def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
     """studies.jsonl, model-sft/ -> model-control/"""
     studies = run.read(Study, "studies.jsonl")
     train = [study for study in studies if study.split == "train"]
-    steps = config.control.steps or _steps_in_the_same_time(run)
+    steps = config.control.steps or steps_in_the_same_time(run)
     console.print(f"{steps} further steps of supervised fine-tuning")
     policy, facts = train_sft(
         sft_model(config, run),
@@ -44,27 +44,28 @@ def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
     return facts
 
 
-def _steps_in_the_same_time(run: RunDir) -> int:
+def steps_in_the_same_time(run: RunDir) -> int:
     """Steps that fit into the wall time of the stages it stands beside, at the speed of the sft stage.
 
     Raises:
         RunError: a stage that it takes its time from hasn't run, or not in one go.
     """
     manifests = {name: run.manifest(name) for name in ("sft", *TIMED)}
-    missing = [name for name, manifest in manifests.items() if manifest is None]
-    if missing:
-        raise RunError(
-            f"the control takes as long as explore, annotate and rft, and {missing[0]} has not run",
-            where=str(run.root),
-            next_step="Run all stages, or set control.steps.",
-        )
-    if (manifests["rft"] or {})["facts"]["resumed_from_step"]:
-        raise RunError(
-            "rft was cut and went on, so that the time it took is not known as a whole",
-            where=str(run.root),
-            next_step="Set control.steps.",
-        )
     done = {name: manifest for name, manifest in manifests.items() if manifest is not None}
+    for name in manifests:
+        if name not in done:
+            raise RunError(
+                f"the control takes as long as explore, annotate and rft, and {name} has not run",
+                where=str(run.root),
+                next_step="Run all stages, or set control.steps.",
+            )
+    for name in TIMED:
+        if done[name]["was_cut"]:
+            raise RunError(
+                f"{name} was cut and went on, so that the time it took is not known as a whole",
+                where=str(run.root),
+                next_step="Set control.steps.",
+            )
     budget_s = sum(float(done[name]["wall_time_s"]) for name in TIMED)
     sft = done["sft"]["facts"]
     timed_steps = int(sft["steps"]) - int(sft["resumed_from_step"] or 0)

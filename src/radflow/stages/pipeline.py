@@ -90,6 +90,7 @@ def _bring_up_to_date(stage: Stage, config: RunConfig, run: RunDir) -> None:
         keeps=stage.keeps,
         facts=facts,
         wall_time_s=seconds,
+        was_cut=status == "cut",
         config=config.model_dump(mode="json"),
     )
     run.delete(stage.temporary)
