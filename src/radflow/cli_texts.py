@@ -162,7 +162,7 @@ def criticality(
         judge = JudgeCriticality(Judge(settings.judge, cache=out.parent / "judge-cache"))
     else:
         raise ConfigError(f"unknown backend {backend!r}", next_step="Known: rules, judge.")
-    labels = None
+    labels: dict[str, bool | None] = {}
     if against is not None:
         labels = read_labels(against, id_column=id_column, column=against_column)
     counts: Counter[bool | None] = Counter()
@@ -171,15 +171,20 @@ def criticality(
         reports, out, judge, id_column=id_column, report_column=report_column
     ):
         counts[verdict] += 1
-        if labels is not None and verdict is not None and report_id in labels:
-            pairs.append((labels[report_id], verdict))
+        label = labels.get(report_id)
+        if verdict is not None and label is not None:
+            pairs.append((label, verdict))
     unknown = f", {counts[None]} without a verdict" if counts[None] else ""
     console.print(f"{counts.total()} reports: {counts[True]} critical{unknown} -> {out}")
     if isinstance(judge, JudgeCriticality):
         client = judge.judge
         console.print(client.tally.line(client.config), markup=False, soft_wrap=True)
-    if labels is not None:
+    if against is not None:
         rates = triage_rates(pairs)
         for name, rate in rates._asdict().items():
             print_result(f"{name.replace('_', ' ')}: {rate}")
-        console.print(f"{len(pairs)} verdicts compared; {len(labels) - len(pairs)} labels have no verdict")
+        empty = sum(label is None for label in labels.values())
+        unmatched = len(labels) - empty - len(pairs)
+        print_result(
+            f"{len(pairs)} verdicts compared; {unmatched} labels have no verdict, {empty} labels are empty"
+        )

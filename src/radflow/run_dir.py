@@ -150,7 +150,7 @@ class RunDir:
         Args:
             outputs: what it wrote; hashed.
             keeps: what it may also have written; noted where it did, and missed when it goes.
-            was_cut: it went on where an earlier attempt was cut, so that the wall time is not of all its work.
+            was_cut: it went on where an earlier attempt was cut: the wall time is not of all its work.
         """
         manifest = {
             "stage": stage,

@@ -81,14 +81,14 @@ def _unknown(report_id: str, reason: str) -> dict[str, Any]:
     return {"id": report_id, "is_critical": None, "confidence": None, "reason": reason, "source": None}
 
 
-def read_labels(path: Path, *, id_column: str = "id", column: str = "is_critical") -> dict[str, bool]:
-    """Report id -> whether people call it critical; rows with an empty cell are left out.
+def read_labels(path: Path, *, id_column: str = "id", column: str = "is_critical") -> dict[str, bool | None]:
+    """Report id -> whether people call it critical; ``None`` where the cell is empty: nobody decided.
 
     Raises:
         DataError: unreadable file, missing column, repeated id, or a cell that is neither 1 nor 0, true nor
             false, yes nor no.
     """
-    labels: dict[str, bool] = {}
+    labels: dict[str, bool | None] = {}
     for number, row in read_rows(path, only=[id_column, column]):
         where = f"{path}, row {number}"
         require_columns(row, {id_column: "--id-column", column: "--against-column"}, where=where)
@@ -100,6 +100,7 @@ def read_labels(path: Path, *, id_column: str = "id", column: str = "is_critical
                 next_step="Give every label the unique id of its report.",
             )
         if is_empty(cell):
+            labels[report_id] = None
             continue
         word = str(cell).strip().lower()
         if word not in _TRUE | _FALSE:

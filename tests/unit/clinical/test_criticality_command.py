@@ -60,11 +60,12 @@ def test_the_level_that_counts_is_a_choice(reports: Path, tmp_path: Path) -> Non
 
 def test_rates_against_labels(reports: Path, tmp_path: Path) -> None:
     labels = tmp_path / "labels.csv"
-    labels.write_text("id,human\na,1\nb,0\nc,1\nd,1\ne,no\nz,1\n")
+    labels.write_text("id,human\na,1\nb,\nc,1\nd,1\ne,no\nz,1\n")
     shown = run(reports, "-o", tmp_path / "out.jsonl", "--against", labels, "--against-column", "human")
     assert "precision: 0.500 [0.095, 0.905] (1 of 2)" in shown  # a right, e wrong
     assert "recall: 0.500 [0.095, 0.905] (1 of 2)" in shown  # a found, d missed; c has no report
-    assert "false positive rate: 0.500 [0.095, 0.905] (1 of 2)" in shown
+    assert "false positive rate: 1.000 [0.207, 1.000] (1 of 1)" in shown  # nobody labelled b
+    assert "3 verdicts compared; 2 labels have no verdict, 1 labels are empty" in shown
 
 
 class FailsOnce:
