@@ -457,7 +457,8 @@ class RewardConfig(Section):
     )
     consistency_backend: Literal["labels", "judge", "both"] = Field(
         "labels",
-        description="Who checks Findings against Impression: rules, the judge, or both (either may object).",
+        description="Who checks Findings against Impression: rules, the judge, or both: the judge where "
+        "the rules are unsure.",
     )
     impression_labeler: str = Field(
         "rules", description="Expert model that labels Impressions: rules or chexbert."

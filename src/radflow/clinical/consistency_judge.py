@@ -5,7 +5,7 @@ A failure is never a verdict: the caller gets the `JudgeFailure` in the verdict'
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from radflow.clinical.consistency import NOT_APPLICABLE, LabelConsistency, has_both_sections
@@ -50,14 +50,6 @@ class JudgeConsistency:
             answers = self._judge.ask_all(asked)
             for (_, report), verdict in zip(window, known, strict=True):
                 yield _verdict(next(answers), report) if verdict is None else verdict
-
-    def check_group(self, study_id: str, reports: Sequence[Report]) -> list[Verdict]:
-        """Verdicts on the candidates of one study; those that need the judge go in one call."""
-        known = [self._known(report) for report in reports]
-        asked = [report for report, verdict in zip(reports, known, strict=True) if verdict is None]
-        results = self._judge.judge_group([_question(study_id, report) for report in asked]) if asked else []
-        answers = map(_verdict, results, asked)
-        return [next(answers) if verdict is None else verdict for verdict in known]
 
     def _known(self, report: Report) -> Consistency | None:
         """The verdict that needs no judge, if there is one."""

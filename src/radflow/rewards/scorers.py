@@ -62,7 +62,7 @@ class Scorers:
         canonical: (findings, impression, text) of references -> what the policy should have written.
         graphs: texts -> graphs.
         labels: Impressions -> their labels.
-        agree: (findings, impression, text) -> whether the rules find the report consistent.
+        examine: (findings, impression, text) -> whether the rules find it consistent, and are sure of it.
         novelty: texts -> share of their sentences that are new.
         similarity: (reference, prediction) -> similarity of their words.
         severity: what each label counts; ``None`` weighs all alike.
@@ -84,26 +84,27 @@ class Scorers:
         self.canonical = Remembered(_canonical_all, size=size)
         self.graphs = Remembered(self._reader.read, size=size)
         self.labels = Remembered(self._label_all, size=size)
-        self.agree = Remembered(self._check_all, size=size)
+        self.examine = Remembered(self._examine_all, size=size)
         self.novelty = Remembered(_novelty_all, size=size)
         self.similarity = Remembered(self._compare_all, size=size)
 
     def consistent(self, cases: Sequence[Case], reports: Sequence[Report]) -> list[Verdict]:
         """Whether each report agrees with itself, by the backend of the settings; judge calls run together.
 
-        With both backends the judge is asked only where the rules object to nothing.
+        With both backends the judge decides where the rules are unsure, as in `radflow consistency`.
 
         Raises:
             JudgeError: the judge can't be used at all.
         """
         judge = self._judge if asks_judge(self._config) else None
         if judge is None or self._config.consistency_backend == "both":
-            verdicts: list[Verdict] = list(self.agree([report_key(report) for report in reports]))
+            examined = self.examine([report_key(report) for report in reports])
         else:
-            verdicts = [True] * len(cases)
+            examined = [(False, False)] * len(cases)
+        verdicts: list[Verdict] = [is_consistent for is_consistent, _ in examined]
         if judge is None:
             return verdicts
-        asked = [place for place, verdict in enumerate(verdicts) if verdict]
+        asked = [place for place, (_, is_sure) in enumerate(examined) if not is_sure]
         in_groups = self._config.judge_calls == "group"
         answers = ask_judge(judge, [cases[place] for place in asked], in_groups=in_groups)
         for place, answer in zip(asked, answers, strict=True):
@@ -118,9 +119,10 @@ class Scorers:
             for labels in found
         ]
 
-    def _check_all(self, keys: Sequence[tuple[str | None, str | None, str]]) -> list[bool]:
+    def _examine_all(self, keys: Sequence[tuple[str | None, str | None, str]]) -> list[tuple[bool, bool]]:
         reports = [Report(text=text, findings=findings, impression=said) for findings, said, text in keys]
-        return [self._rules.check(report).verdict == "consistent" for report in reports]
+        examined = map(self._rules.examine, reports)
+        return [(found.consistency.verdict == "consistent", found.is_sure) for found in examined]
 
     def _compare_all(self, pairs: Sequence[tuple[str, str]]) -> Sequence[float | None]:
         references, predictions = [pair[0] for pair in pairs], [pair[1] for pair in pairs]

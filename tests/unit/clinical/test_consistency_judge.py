@@ -88,26 +88,6 @@ def test_both_asks_only_where_the_rules_are_unsure(make: Callable[..., JudgeCons
     assert len(server.requests) == 1  # equal questions are asked once
 
 
-def test_a_group_of_candidates_goes_in_one_call(make: Callable[..., JudgeConsistency]) -> None:
-    def script(request: dict[str, Any], number: int) -> Reply:
-        entries = [
-            {"candidate": item["candidate"], "verdict": {"problems": [], "verdict": "consistent"}}
-            for item in payload_of(request)["candidates"]
-        ]
-        return completion(json.dumps({"verdicts": entries}))
-
-    other = UNSURE.model_copy(update={"impression": "Left basilar atelectasis."})
-    with JudgeServer(script) as server:
-        found = make(server, LabelConsistency()).check_group("a", [UNSURE, SURE, other, LACKING])
-    assert [item.source for item in found if isinstance(item, Consistency)] == [
-        "scripted",
-        "labels",
-        "scripted",
-        "labels",
-    ]
-    assert len(server.requests) == 1
-
-
 def run(*arguments: object) -> str:
     result = CliRunner().invoke(app, ["consistency", *map(str, arguments)], catch_exceptions=False)
     assert result.exit_code == 0, result.output

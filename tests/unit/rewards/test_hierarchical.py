@@ -306,13 +306,15 @@ def test_one_group_is_one_call_and_a_missing_section_asks_nobody(tmp_path: Path)
     assert len(asked) == 2
 
 
-def test_both_backends_ask_the_judge_only_where_the_rules_object_to_nothing(tmp_path: Path) -> None:
+def test_with_both_backends_the_judge_decides_where_the_rules_are_unsure(tmp_path: Path) -> None:
+    carried = "FINDINGS: Left basilar opacity.\nIMPRESSION: Left basilar pneumonia. No pneumothorax."
     with JudgeServer(answer) as server:
         reward = judged(tmp_path, server, consistency_backend="both", judge_calls="single")
-        good, rules, judge = scored(BOTH, BOTH, INCONSISTENT, OBJECTED, reward=reward)
-        assert len(server.requests) == 2
-    found = [record.terms["consistency"].value for record in (good, rules, judge)]
+        sure, denied, unsure = scored(BOTH, BOTH, INCONSISTENT, carried, reward=reward)
+        assert len(server.requests) == 1
+    found = [record.terms["consistency"].value for record in (sure, denied, unsure)]
     assert found == [1.0, -1.0, -1.0]
+    assert scored(BOTH, carried)[0].terms["consistency"].value == 1.0, "which the rules alone would not"
 
 
 def test_a_judge_whose_term_weighs_nothing_is_not_asked(tmp_path: Path) -> None:
