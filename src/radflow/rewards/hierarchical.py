@@ -167,6 +167,10 @@ class HierarchicalReward:
         self.records = records
         return records
 
+    def judge_summary(self) -> dict[str, Any] | None:
+        """What the judge was asked and cost in this process so far; ``None`` where no judge is asked."""
+        return None if self._opened is None else self._opened.judge_summary()
+
     @property
     def _scorers(self) -> Scorers:
         if self._opened is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from radflow.clinical.chexpert_classes import LabelValue
 from radflow.clinical.consistency import LabelConsistency
@@ -110,6 +111,12 @@ class Scorers:
         for place, answer in zip(asked, answers, strict=True):
             verdicts[place] = answer
         return verdicts
+
+    def judge_summary(self) -> dict[str, Any] | None:
+        """Counts, tokens and cost of the judge; ``None`` where none is asked."""
+        if self._judge is None or not asks_judge(self._config):
+            return None
+        return self._judge.tally.summary(self._judge.config)
 
     def _label_all(self, impressions: Sequence[str]) -> list[dict[str, LabelValue]]:
         """Labels without the No Finding column, which only says that the others are empty."""

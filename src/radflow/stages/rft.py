@@ -36,10 +36,11 @@ def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
         chosen_as={row.study_id: row.chosen_as for row in selected},
     )
     judge = config.judge if asks_judge(config.reward) else None
+    reward = HierarchicalReward(config.reward, judge=judge, judge_cache=run.path("judge-cache"))
     policy, facts, history = train_rft(
         sft_model(config, run),
         rows=rows,
-        reward=HierarchicalReward(config.reward, judge=judge, judge_cache=run.path("judge-cache")),
+        reward=reward,
         validation=[study for study in studies if study.split == "validation"],
         config=config.rft,
         model_config=config.model,
@@ -60,6 +61,7 @@ def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
         "studies": len(train),
         "left_out_undecided": len(selected) - len(train),
         "critical_studies": critical,
+        "judge": reward.judge_summary(),
         "signatures": [sign.as_dict() for sign in found],
     }
 

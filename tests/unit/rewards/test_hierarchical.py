@@ -312,6 +312,10 @@ def test_with_both_backends_the_judge_decides_where_the_rules_are_unsure(tmp_pat
         reward = judged(tmp_path, server, consistency_backend="both", judge_calls="single")
         sure, denied, unsure = scored(BOTH, BOTH, INCONSISTENT, carried, reward=reward)
         assert len(server.requests) == 1
+        tally = reward.judge_summary()
+        assert tally is not None
+        assert (tally["requests"], tally["answered"]) == (1, 1)
+    assert REWARD.judge_summary() is None
     found = [record.terms["consistency"].value for record in (sure, denied, unsure)]
     assert found == [1.0, -1.0, -1.0]
     assert scored(BOTH, carried)[0].terms["consistency"].value == 1.0, "which the rules alone would not"
