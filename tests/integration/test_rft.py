@@ -87,6 +87,7 @@ def test_only_the_language_model_learns(whole: tuple[Path, dict[str, Any]]) -> N
     assert changed_parts(folder / "model-sft", folder / "model-rft", config_with()) == {"language"}
     assert facts["steps"] == 6
     assert facts["critical_studies"] == 16
+    assert 0 < facts["reward_seconds"] < facts["seconds"]
 
 
 def test_the_summary_s_clip_fraction_is_that_of_all_passes() -> None:
@@ -95,7 +96,9 @@ def test_the_summary_s_clip_fraction_is_that_of_all_passes() -> None:
         {"step": 1, "loss": 0.0, "all/reward": 1.0, "critical/clip_fraction": 0.0},
         {"step": 2, "loss": 0.0, "critical/clip_fraction": 0.5, "normal/clip_fraction": 0.125},
     ]
-    assert rft.outcome(history, {"steps": 2})[-1] == "clip fraction: critical 0.2500, normal 0.1250"
+    first, *_, last = rft.outcome(history, {"steps": 2, "reward_seconds": 1.5, "seconds": 60.0})
+    assert last == "clip fraction: critical 0.2500, normal 0.1250"
+    assert first.endswith("2.5% of the time was the reward's")
 
 
 def test_the_history_starts_with_the_sft_model_and_has_every_step(whole: tuple[Path, dict[str, Any]]) -> None:

@@ -86,7 +86,10 @@ def outcome(history: Sequence[Row], facts: Mapping[str, Any]) -> list[str]:
     steps = [row for row in history if "all/reward" in row]
     tenth = max(1, len(steps) // 10)
     start, end = (_mean(part, "all/reward") for part in (steps[:tenth], steps[-tenth:]))
-    lines = [f"{facts['steps']} steps, sampled reward {start:.3f} -> {end:.3f} (first and last tenth)"]
+    lines = [
+        f"{facts['steps']} steps, sampled reward {start:.3f} -> {end:.3f} (first and last tenth); "
+        f"{facts['reward_seconds'] / facts['seconds']:.1%} of the time was the reward's"
+    ]
     validations = [row for row in history if "validation_reward" in row]
     if len(validations) > 1:
         best = max(validations[1:], key=lambda row: row["validation_reward"])

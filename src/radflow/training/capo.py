@@ -8,6 +8,7 @@ scalars; logs per stratum; rewards that may be undefined. All else is TRL's, so 
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
@@ -33,16 +34,23 @@ class DefinedReward:
 
     TRL prints the report of a completion whose reward is None into its log. It is told 0, and the trainer
     puts the NaN back in.
+
+    Attributes:
+        values: the last call's rewards.
+        seconds: wall time of all calls in this process.
     """
 
     def __init__(self, reward: Reward) -> None:
         self.reward = reward
         self.__name__ = "total"
         self.values: list[float | None] = []
+        self.seconds = 0.0
 
     def __call__(self, **columns: Any) -> list[float]:
         columns.pop("log_metric", None)  # a reward's own means; the trainer tallies them by stratum
+        started = time.perf_counter()
         self.values = list(self.reward(**columns))
+        self.seconds += time.perf_counter() - started
         return [0.0 if value is None else value for value in self.values]
 
     @property
@@ -102,6 +110,11 @@ class CAPOTrainer(CheckpointLoading, GRPOTrainer):
     @property
     def is_training(self) -> bool:
         return bool(self.model.training)  # type: ignore[union-attr]
+
+    @property
+    def reward_seconds(self) -> float:
+        """Wall time of the reward so far, in this process; validation's is not in it."""
+        return self._reward.seconds
 
     @property
     def reuses_first_pass(self) -> bool:

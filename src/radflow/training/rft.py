@@ -130,6 +130,7 @@ def train_rft(
         "best_step": _step_of(trainer.state.best_model_checkpoint),
         "best_validation_reward": trainer.state.best_metric,
         "seconds": round(time.perf_counter() - started, 1),
+        "reward_seconds": round(trainer.reward_seconds, 2),
         "gpu_peak_memory_mib": round(torch.cuda.max_memory_allocated() / 2**20),
     }
     if peft_config is not None:
