@@ -16,7 +16,7 @@ import pytest
 
 from tests.integration.small import SMALL
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 PATIENCE_S = 900
 """A busy machine is no failure; the run takes half a minute on an idle one."""
