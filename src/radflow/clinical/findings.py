@@ -17,8 +17,8 @@ from radflow.records import Assertion, Change, Side
 class Finding(NamedTuple):
     """A mention within a sentence; ``start`` and ``end`` count from the sentence's first character.
 
-    ``rank`` is that of the measure that graded it, ``None`` for what is said in words; ``unless_denied`` names what
-    denies such a grade.
+    ``rank`` is that of the measure that graded it, ``None`` for what is said in words; ``unless_denied``
+    names what denies such a grade.
     """
 
     observation: str

@@ -3,8 +3,8 @@
     phantom = make_carotid_phantom(0, seed=7)
     phantom.images[0], phantom.findings, phantom.sides
 
-A study is two to four pictures: right and left B-mode, each followed by its Doppler panel where one was recorded.
-A phantom depends on ``(seed, index)`` alone; its truth and text don't depend on the image size.
+A study is two to four pictures: right and left B-mode, each followed by its Doppler panel where one was
+recorded. A phantom depends on ``(seed, index)`` alone; its truth and text don't depend on the image size.
 Not for diagnosis: the pictures follow physics, not patients.
 
 Usage:
@@ -29,7 +29,8 @@ from radflow.data.phantoms.dice import dice_of, streams
 from radflow.records import Finding
 
 SCHEME = 2
-"""Kind and version of the generator; part of the seed, changed when the same index would give another phantom."""
+"""Kind and version of the generator; part of the seed, changed when the same index would give another
+phantom."""
 DOPPLER_SHARE = 0.9
 """Share of sides with a Doppler panel, where nothing else is said."""
 WORDS, PICTURES = 2, 4
@@ -71,9 +72,7 @@ class CarotidCase:
         if mode == "doppler":
             patient, noise = noise.spawn(2)
             rng = np.random.Generator(np.random.PCG64(noise))
-            return render_doppler(
-                self.sides[number], image_size=image_size, dice=dice_of(patient), rng=rng
-            )
+            return render_doppler(self.sides[number], image_size=image_size, dice=dice_of(patient), rng=rng)
         rng = np.random.Generator(np.random.PCG64(noise))
         anatomy = sample_anatomy(dice_of(patient))
         return render_bmode(self.sides[number], anatomy, image_size=image_size, rng=rng)
@@ -149,7 +148,7 @@ def contact_sheet(*, seed: int = 0, image_size: int = 128, columns: int = 3) -> 
     cell, width = image_size + 26, 2 * image_size + 8
     sheet = Image.new("L", (columns * width, -(-len(sides) // columns) * cell))
     pen = ImageDraw.Draw(sheet)
-    for place, (number, side, case) in enumerate(sides):
+    for place, (side, case) in enumerate(sides):
         x, y = place % columns * width, place // columns * cell
         for shift, mode in enumerate(("b-mode", "doppler")):
             image = case.render(f"{side.side} {mode}", image_size=image_size)
@@ -158,7 +157,7 @@ def contact_sheet(*, seed: int = 0, image_size: int = 128, columns: int = 3) -> 
     return np.asarray(sheet, dtype=np.uint8)
 
 
-def every_kind(seed: int) -> list[tuple[int, CarotidSide, CarotidCase]]:
+def every_kind(seed: int) -> list[tuple[CarotidSide, CarotidCase]]:
     """The first side of a seed for each grade, kind and surface of plaque, and other disease."""
     wanted = {
         "grade": ("none", "under 50", "50-69", "70-99", "near occlusion", "occlusion"),
@@ -172,11 +171,11 @@ def every_kind(seed: int) -> list[tuple[int, CarotidSide, CarotidCase]]:
     found = []
     for index in range(10_000):
         case = make_carotid_case(index, seed=seed)
-        for number, side in enumerate(case.sides):
+        for side in case.sides:
             has = {(name, getattr(side, name)) for name in wanted} & missing
             if has and side.has_doppler:
                 missing -= has
-                found.append((number, side, case))
+                found.append((side, case))
         if not missing:
             break
     return found

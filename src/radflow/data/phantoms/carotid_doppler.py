@@ -1,9 +1,9 @@
 """Spectral Doppler panels: velocity over one heartbeat in the common, internal and vertebral artery.
 
-Three strips stand beside one another, from left to right: common carotid, internal carotid and vertebral artery, on one
-velocity scale with marks every 50 cm/s (long ones every 100) and a baseline. Laminar flow leaves a dark window under
-the systolic peak; a stenosis fills it. Power in each cell is exponentially distributed, as in any spectrum of
-random scatterers.
+Three strips stand beside one another, from left to right: common carotid, internal carotid and vertebral
+artery, on one velocity scale with marks every 50 cm/s (long ones every 100) and a baseline. Laminar flow
+leaves a dark window under the systolic peak; a stenosis fills it. Power in each cell is exponentially
+distributed, as in any spectrum of random scatterers.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ class Strip:
     fills: float = 0.0
 
 
-def render_doppler(side: CarotidSide, *, image_size: int, dice: Dice, rng: np.random.Generator) -> NDArray[np.uint8]:
+def render_doppler(
+    side: CarotidSide, *, image_size: int, dice: Dice, rng: np.random.Generator
+) -> NDArray[np.uint8]:
     """One panel, (image_size, image_size) greyscale."""
     strips, scale = strips_of(side), scale_of(side.velocities)
     echo = np.full((image_size, image_size), NOISE_DB, dtype=np.float32)
@@ -92,7 +94,8 @@ def velocities_of_rows(image_size: int, scale: int) -> Array:
 
 
 def pulse(time: Array) -> Array:
-    """Course of a heartbeat: 0 at the end of diastole, 1 at the systolic peak, a second small wave behind it."""
+    """Course of a heartbeat: 0 at the end of diastole, 1 at the systolic peak, a second small wave behind
+    it."""
     first, last = PEAK
     rise = np.clip(time / np.float32(first), 0, 1)
     fall = np.exp(-np.maximum(time - np.float32(last), 0) / np.float32(0.14))
@@ -109,7 +112,9 @@ def _spectrum(strip: Strip, velocity: Array, width: int, phase: float) -> Array:
     speed, cell = velocity * toward, np.float32(abs(velocity[0, 0] - velocity[1, 0]))
     inside = np.clip((np.abs(fastest) - speed) / cell + np.float32(0.5), 0, 1)
     inside *= speed > WALL_FILTER
-    clear = np.float32(0.62 * (1 - strip.fills)) * np.abs(fastest) * course  # the window lasts in systole only
+    clear = (
+        np.float32(0.62 * (1 - strip.fills)) * np.abs(fastest) * course
+    )  # the window lasts in systole only
     level = np.where(speed > clear, np.float32(FLOW_DB), np.float32(FILL_DB))
     return np.asarray(NOISE_DB + inside * (level - np.float32(NOISE_DB)), dtype=np.float32)
 

@@ -1,11 +1,11 @@
 """Longitudinal B-mode pictures of a carotid bifurcation: tissue, wall, lumen, plaque, speckle, shadow.
 
 Each place scatters with an amplitude (dB); random scatterers blurred by the pulse give a complex echo whose
-magnitude, the envelope, is Rayleigh-distributed where the tissue is uniform: speckle. What calcium absorbs on the
-way down and up is missing below it: the acoustic shadow. The picture shows the envelope in dB.
+magnitude, the envelope, is Rayleigh-distributed where the tissue is uniform: speckle. What calcium absorbs
+on the way down and up is missing below it: the acoustic shadow. The picture shows the envelope in dB.
 
-Lengths are cm. Depth ``z`` grows downwards; ``s`` runs along the vessel from the common carotid artery (right edge of
-the picture) to the internal one (left edge), as the patient's head lies left by convention.
+Lengths are cm. Depth ``z`` grows downwards; ``s`` runs along the vessel from the common carotid artery
+(right edge of the picture) to the internal one (left edge), as the patient's head lies left by convention.
 """
 
 from __future__ import annotations
@@ -156,15 +156,15 @@ def vessel_of(side: CarotidSide, anatomy: Anatomy, *, image_size: int) -> Vessel
     if side.kind is not None:
         residual = anatomy.scale * DISTAL_LUMEN_CM * (1 - side.stenosis / 100)
         thickness = plaque_shape(side, anatomy, s) * np.maximum(diameter - residual, 0)
-    return Vessel(
-        s, near, far, near + (1 - anatomy.far) * thickness, far - anatomy.far * thickness
-    )
+    return Vessel(s, near, far, near + (1 - anatomy.far) * thickness, far - anatomy.far * thickness)
 
 
 def plaque_shape(side: CarotidSide, anatomy: Anatomy, s: Array) -> Array:
     """Share of its full height that the plaque has along the vessel, 1 in its middle; surface included."""
     away = s - plaque_middle(side)
-    core = np.float32(0.12)  # a flat top: what a pixel sees of the narrowest place must not depend on its grid
+    core = np.float32(
+        0.12
+    )  # a flat top: what a pixel sees of the narrowest place must not depend on its grid
     bump = np.clip((np.abs(away) - core) / np.float32(anatomy.length - core), 0, 1)
     shape = 1 - bump * bump * (3 - 2 * bump)
     if side.surface == "irregular":
@@ -212,7 +212,9 @@ class _Canvas:
     def __init__(self, image_size: int, echo: Array) -> None:
         self.echo = echo
         pixel = FIELD_CM / image_size
-        self.depth = ((np.arange(image_size, dtype=np.float32) + np.float32(0.5)) * np.float32(pixel))[:, None]
+        self.depth = ((np.arange(image_size, dtype=np.float32) + np.float32(0.5)) * np.float32(pixel))[
+            :, None
+        ]
         self._per_cm = np.float32(1 / pixel)
 
     def paint(

@@ -1,8 +1,8 @@
 """Write the report of a carotid phantom, and record what its Impression says.
 
-The Findings state every finding of every side, in one of three styles: a line per vessel, prose, or a heading per side. The
-Impression names the grades, gravest first, and may leave out what is minor; in one of eight abnormal studies it softens
-or leaves out a finding that it should state, as real ones do.
+The Findings state every finding of every side, in one of three styles: a line per vessel, prose, or a
+heading per side. The Impression names the grades, gravest first, and may leave out what is minor; in one of
+eight abnormal studies it softens or leaves out a finding that it should state, as real ones do.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class CarotidReport:
 
     Attributes:
         findings, impression: section bodies; at most one of them is ``None``.
-        present, uncertain: what the Impression asserts and what it softens; general words (plaque, significant
-            stenosis) are no part of it.
+        present, uncertain: what the Impression asserts and what it softens; general words (plaque,
+            significant stenosis) are no part of it.
         omitted: what the flaw left out; empty where there is none.
     """
 
@@ -125,7 +125,9 @@ def _side_lines(side: CarotidSide, habits: Sequence[float], dice: Dice, *, has_e
         lines.append(dice.pick(words.THROMBUS))
     if side.velocities is not None and side.has_doppler:
         measured = side.velocities
-        line = like(words.VELOCITIES, 2).replace("{psv}", str(measured.psv)).replace("{edv}", str(measured.edv))
+        line = (
+            like(words.VELOCITIES, 2).replace("{psv}", str(measured.psv)).replace("{edv}", str(measured.edv))
+        )
         lines.append(line.replace("{ratio}", f"{measured.ratio:.1f}"))
     elif not side.has_doppler and dice.chance(0.6):
         lines.append(dice.pick(words.NO_DOPPLER))
@@ -201,7 +203,8 @@ def write_impression(sides: Sequence[CarotidSide], dice: Dice) -> CarotidReport:
 
 
 def _can_be_softened(item: Item) -> bool:
-    """Whether it is one noun phrase: of "possible stenosis with plaque" only the first half would be in doubt."""
+    """Whether it is one noun phrase: of "possible stenosis with plaque" only the first half would be in
+    doubt."""
     return ":" not in item.phrase and len(item.says) == 1 and "without" not in item.phrase
 
 

@@ -1,8 +1,8 @@
 """What a carotid phantom has on each side: plaque, stenosis, velocities, wall thickness, vertebral flow.
 
-Everything here is drawn from ``(seed, index)`` alone and knows nothing of pixels. Observations bear the names of
-the ontology ``carotid-ultrasound``. Velocities and ratios follow the consensus of the Society of Radiologists in
-Ultrasound (Grant et al., Radiology 2003), as the ontology's grades do.
+Everything here is drawn from ``(seed, index)`` alone and knows nothing of pixels. Observations bear the
+names of the ontology ``carotid-ultrasound``. Velocities and ratios follow the consensus of the Society of
+Radiologists in Ultrasound (Grant et al., Radiology 2003), as the ontology's grades do.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ OBSERVATIONS: tuple[str, ...] = (
     "Intimal Thickening",
     "Abnormal Vertebral Flow",
 )
-"""All that a truth can hold; what a report says in more general words (Plaque, Stenosis) is no entry of its own."""
+"""All that a truth can hold; what a report says in more general words (Plaque, Stenosis) is no entry of its
+own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +173,7 @@ def sample_sides(dice: Dice, *, doppler: float = 0.9) -> tuple[CarotidSide, Caro
             for side, has in zip(SIDES, recorded, strict=True)
         )
         return right, left
-    grades: list[Grade] = [
-        "none" if dice.chance(HEALTHY_SIDE) else dice.weighted(GRADES) for _ in SIDES
-    ]
+    grades: list[Grade] = ["none" if dice.chance(HEALTHY_SIDE) else dice.weighted(GRADES) for _ in SIDES]
     if set(grades) == {"none"}:
         grades[int(dice.uniform(0, 2))] = dice.weighted(GRADES)
     right, left = (
@@ -193,9 +192,7 @@ def _thick(grade: Grade) -> float:
     return THICK_HEALTHY_WALL if grade == "none" else THICK_WALL
 
 
-def _side(
-    side: Side, grade: Grade, dice: Dice, *, thick: float, flow: float, doppler: bool
-) -> CarotidSide:
+def _side(side: Side, grade: Grade, dice: Dice, *, thick: float, flow: float, doppler: bool) -> CarotidSide:
     has_plaque = grade not in ("none", "occlusion")
     stenosis = _stenosis(grade, dice)
     low, high = THICK_IMT_MM if dice.chance(thick) else NORMAL_IMT_MM

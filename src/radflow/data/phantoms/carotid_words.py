@@ -1,7 +1,7 @@
 """The wording of carotid phantom reports: sentences for the Findings, noun phrases for the Impression.
 
-Templates hold ``{side}`` (or ``{Side}`` where it opens a sentence) and what the truth table gives. In the headed style a
-heading says the side, and the templates' ``{side} `` is left out. Most used first.
+Templates hold ``{side}`` (or ``{Side}`` where it opens a sentence) and what the truth table gives. In the
+headed style a heading says the side, and the templates' ``{side} `` is left out. Most used first.
 """
 
 from __future__ import annotations
