@@ -169,12 +169,12 @@ class DataConfig(Section):
                 "limit would cut off whole splits of the phantoms; instead of it use "
                 "data.phantoms.train, data.phantoms.validation and data.phantoms.test"
             )
+        if self.phantoms.modality == "carotid":
+            self._refuse_what_carotids_ignore()
         if self.phantoms.lateral and (self.views != "all" or self.max_images < 2):
             raise ValueError(
                 "phantoms.lateral does nothing without data.views: all and data.max_images: 2 or more"
             )
-        if self.phantoms.modality == "carotid":
-            self._refuse_what_carotids_ignore()
         return self
 
     def _refuse_what_carotids_ignore(self) -> None:
@@ -705,13 +705,13 @@ class RunConfig(Section):
         """Chest rules find nothing in carotid reports, and everything would be called normal."""
         if self.data.source != "phantoms" or self.data.phantoms.modality != "carotid":
             return self
-        sections = {
-            "explore": self.explore,
-            "annotate": self.annotate,
-            "reward": self.reward,
-            "evaluate": self.evaluate,
+        ontologies = {
+            "explore": self.explore.ontology,
+            "annotate": self.annotate.ontology,
+            "reward": self.reward.ontology,
+            "evaluate": self.evaluate.ontology,
         }
-        wrong = [name for name, section in sections.items() if section.ontology == "chest-xray"]
+        wrong = [name for name, ontology in ontologies.items() if ontology == "chest-xray"]
         if wrong:
             raise ValueError(
                 "data.phantoms.modality is carotid, and the chest's ontology knows none of its words; set "

@@ -1,4 +1,4 @@
-"""A second modality goes through all stages: carotid studies of two to four pictures, with an own ontology."""
+"""A second modality goes through all stages: carotid studies of several pictures, with an own ontology."""
 
 from __future__ import annotations
 

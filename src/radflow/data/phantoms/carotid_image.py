@@ -97,9 +97,9 @@ def envelope_db(echo: Array, *, rng: np.random.Generator) -> Array:
     field = rng.standard_normal((2, *echo.shape), dtype=np.float32)
     field *= amplitude
     along, across = pulse_kernels(echo.shape[0])
-    field = along @ field @ across.T
+    field = np.asarray(along @ field @ across.T, dtype=np.float32)
     field *= field
-    power = field[0]
+    power: Array = field[0]
     power += field[1]
     power *= np.float32(0.5)
     power += np.float32(1e-12)

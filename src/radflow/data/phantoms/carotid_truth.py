@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from radflow.data.phantoms.dice import Dice
+from radflow.data.phantoms.dice import Dice, T
 from radflow.records import Finding
 
 Side = Literal["right", "left"]
@@ -188,6 +188,10 @@ def truth_of(sides: Sequence[CarotidSide]) -> tuple[Finding, ...]:
     return tuple(finding for side in sides for finding in side.findings)
 
 
+def _if(is_there: bool, table: Mapping[T, float], dice: Dice) -> T | None:
+    return dice.weighted(table) if is_there else None
+
+
 def _thick(grade: Grade) -> float:
     return THICK_HEALTHY_WALL if grade == "none" else THICK_WALL
 
@@ -196,12 +200,15 @@ def _side(side: Side, grade: Grade, dice: Dice, *, thick: float, flow: float, do
     has_plaque = grade not in ("none", "occlusion")
     stenosis = _stenosis(grade, dice)
     low, high = THICK_IMT_MM if dice.chance(thick) else NORMAL_IMT_MM
+    kind = _if(has_plaque, KINDS, dice)
+    surface = _if(has_plaque, SURFACES, dice)
+    place = _if(has_plaque, PLACES, dice)
     directions: dict[Flow, float] = {"retrograde": 0.65, "bidirectional": 0.35}
     return CarotidSide(
         side=side,
-        kind=dice.weighted(KINDS) if has_plaque else None,
-        surface=dice.weighted(SURFACES) if has_plaque else None,
-        place=dice.weighted(PLACES) if has_plaque else None,
+        kind=kind,
+        surface=surface,
+        place=place,
         grade=grade,
         stenosis=stenosis,
         velocities=None if grade == "occlusion" else _velocities(grade, stenosis, dice),
