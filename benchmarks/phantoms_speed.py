@@ -10,6 +10,7 @@ import argparse
 import statistics
 import time
 
+from radflow.data.phantoms.carotid import make_carotid_case, make_carotid_phantom
 from radflow.data.phantoms.chest import make_chest_phantom, make_chest_report
 
 CASES = {
@@ -34,6 +35,17 @@ def text_rate(studies: int) -> float:
     return studies / (time.process_time() - start)
 
 
+def carotid_rate(studies: int, *, image_size: int | None) -> float:
+    """Studies of two to four pictures; ``None`` draws none and makes truth and text alone."""
+    start = time.process_time()
+    for index in range(studies):
+        if image_size is None:
+            make_carotid_case(index, seed=0)
+        else:
+            make_carotid_phantom(index, seed=0, image_size=image_size)
+    return studies / (time.process_time() - start)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--studies", type=int, default=200)
@@ -42,6 +54,9 @@ def main() -> None:
     print(f"{'text only':18s} median {statistics.median(runs):6.0f}/s  best {max(runs):6.0f}/s")
     for name, (image_size, lateral) in CASES.items():
         runs = [rate(studies, image_size=image_size, lateral=lateral) for _ in range(5)]
+        print(f"{name:18s} median {statistics.median(runs):6.0f}/s  best {max(runs):6.0f}/s")
+    for name, size in (("carotid text only", None), ("carotid 64 px", 64), ("carotid 128 px", 128)):
+        runs = [carotid_rate(studies, image_size=size) for _ in range(5)]
         print(f"{name:18s} median {statistics.median(runs):6.0f}/s  best {max(runs):6.0f}/s")
 
 

@@ -43,6 +43,9 @@ def _resolve_model(value: object, info: ValidationInfo) -> object:
     return value
 
 
+CAROTID_IMAGES = 4
+"""Pictures of a carotid phantom at most: B-mode and Doppler, right and left."""
+
 DataPath = Annotated[Path, BeforeValidator(_resolve)]
 ModelName = Annotated[str, BeforeValidator(_resolve_model)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -90,13 +93,22 @@ class SectionsConfig(Section):
 
 
 class PhantomsConfig(Section):
+    modality: Literal["chest", "carotid"] = Field(
+        "chest",
+        description="Chest radiographs, or carotid duplex examinations of two to four pictures; these need "
+        "the ontology carotid-ultrasound in all stages.",
+    )
     train: Positive = Field(3000, description="Phantom studies for training.")
     validation: Positive = Field(200, description="Phantom studies for validation.")
     test: Positive = Field(300, description="Phantom studies for the test.")
     size: int = Field(64, ge=32, le=2048, description="Side of the square phantom images, pixels.")
-    lateral: bool = Field(False, description="Add a lateral view to each study.")
+    lateral: bool = Field(False, description="Add a lateral view to each chest study.")
     observations: tuple[str, ...] = Field(
-        (), description="Findings that may occur; empty means all that the phantom generator knows."
+        (), description="Findings that may occur in chest studies; empty means all that the generator knows."
+    )
+    doppler: Fraction = Field(
+        0.9,
+        description="Share of a carotid study's sides with a Doppler panel; without one no velocity is told.",
     )
 
 
@@ -157,11 +169,22 @@ class DataConfig(Section):
                 "limit would cut off whole splits of the phantoms; instead of it use "
                 "data.phantoms.train, data.phantoms.validation and data.phantoms.test"
             )
+        if self.phantoms.modality == "carotid":
+            self._refuse_what_carotids_ignore()
         if self.phantoms.lateral and (self.views != "all" or self.max_images < 2):
             raise ValueError(
                 "phantoms.lateral does nothing without data.views: all and data.max_images: 2 or more"
             )
         return self
+
+    def _refuse_what_carotids_ignore(self) -> None:
+        if self.phantoms.lateral or self.phantoms.observations:
+            raise ValueError("phantoms.lateral and phantoms.observations are for modality: chest")
+        if self.max_images < CAROTID_IMAGES:
+            raise ValueError(
+                f"max_images is {self.max_images}, and a carotid study has up to {CAROTID_IMAGES} "
+                f"pictures, on all of which its report tells; set data.max_images: {CAROTID_IMAGES}"
+            )
 
 
 class TinyConfig(Section):
@@ -677,6 +700,26 @@ class RunConfig(Section):
     engine: EngineConfig = Field(
         EngineConfig(), description="How per-row work is spread; never changes results."
     )
+
+    @model_validator(mode="after")
+    def _one_modality(self) -> RunConfig:
+        """Chest rules find nothing in carotid reports, and everything would be called normal."""
+        if self.data.source != "phantoms" or self.data.phantoms.modality != "carotid":
+            return self
+        ontologies = {
+            "explore": self.explore.ontology,
+            "annotate": self.annotate.ontology,
+            "reward": self.reward.ontology,
+            "evaluate": self.evaluate.ontology,
+        }
+        wrong = [name for name, ontology in ontologies.items() if ontology == "chest-xray"]
+        if wrong:
+            raise ValueError(
+                "data.phantoms.modality is carotid, and the chest's ontology knows none of its words; set "
+                + ", ".join(f"{name}.ontology" for name in wrong)
+                + ": carotid-ultrasound"
+            )
+        return self
 
 
 def settings_of(config: RunConfig, *sections: str) -> dict[str, Any]:

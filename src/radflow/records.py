@@ -47,7 +47,8 @@ class Finding(Record):
     """One true abnormality (or device) of a generated phantom.
 
     Attributes:
-        observation: its name in snake case, e.g. ``pleural_effusion``.
+        observation: its name: snake case in chest phantoms (``pleural_effusion``), the ontology's own in
+            carotid ones (``Stenosis 50-69%``).
         side: where it lies from the patient's view; ``None`` for midline findings.
         severity: the word of the writer's own scale (small, moderate, large, ...), ``None`` without one.
         location: zone, level or position, ``None`` when the side says it all.
@@ -102,7 +103,8 @@ class Study(Record):
         study_id: unique in the run.
         patient_id: all studies of a patient share a split; ``None`` when the source doesn't know.
         split: train, validation or test.
-        images: prepared 8-bit PNG files, relative to the run folder, frontal views first.
+        images: prepared 8-bit PNG files, relative to the run folder, frontal views first; all of them are one
+            examination and stand in the prompt together.
         report: the reference.
         indication, comparison: optional prompt text.
         metadata: what the source knows beyond this (codings, projections), JSON values only.
@@ -332,8 +334,9 @@ class Score(Record):
         findings: on phantoms and the whole report only: (true positives, false positives, false negatives)
             by observation against the truth table.
         findings_with_side: the same where a finding counts as right only on the right side.
-        labels: (true positives, false positives, false negatives) by CheXpert class, read by rules in both
-            texts; uncertain counts as present, classes that neither asserts are left out.
+        labels: (true positives, false positives, false negatives) by column of the ontology (chest: the
+            CheXpert classes), read by rules in both texts; uncertain counts as present, classes that neither
+            asserts are left out.
         graph_f1: lexicon-graph F1, level partial; ``None`` where the reference names no entity.
         is_consistent: for the whole report, whether its Findings and Impression agree; ``None`` where the
             reference lacks one of them.

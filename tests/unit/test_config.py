@@ -301,3 +301,25 @@ def test_settings_and_help_import_no_torch(code: str) -> None:
     command = [sys.executable, "-c", f"import sys; {code}; {check}"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
+
+
+CAROTID = ("data.phantoms.modality=carotid", "data.max_images=4")
+ONTOLOGIES = tuple(
+    f"{stage}.ontology=carotid-ultrasound" for stage in ("explore", "annotate", "reward", "evaluate")
+)
+
+
+def test_carotid_phantoms_need_their_ontology_in_every_stage() -> None:
+    config = load_config(None, overrides=[*CAROTID, *ONTOLOGIES])
+    assert config.data.phantoms.modality == "carotid"
+    for left_out in ONTOLOGIES:
+        told = message(None, *CAROTID, *(item for item in ONTOLOGIES if item != left_out))
+        assert left_out.split("=")[0] in told
+
+
+@pytest.mark.parametrize(
+    "override", ["data.max_images=3", "data.phantoms.observations=[edema]", "data.phantoms.lateral=true"]
+)
+def test_settings_that_carotid_phantoms_would_ignore_are_refused(override: str) -> None:
+    told = message(None, *CAROTID, *ONTOLOGIES, override)
+    assert "modality: chest" in told or "data.max_images: 4" in told

@@ -17,7 +17,8 @@ from radflow.records import Assertion, Change, Side
 class Finding(NamedTuple):
     """A mention within a sentence; ``start`` and ``end`` count from the sentence's first character.
 
-    ``rank`` is that of the measure that graded it, ``None`` for what is said in words.
+    ``rank`` is that of the measure that graded it, ``None`` for what is said in words; ``unless_denied``
+    names what denies such a grade.
     """
 
     observation: str
@@ -30,6 +31,7 @@ class Finding(NamedTuple):
     end: int
     cue: str | None
     rank: int | None = None
+    unless_denied: tuple[str, ...] = ()
 
 
 class Context(NamedTuple):
@@ -100,6 +102,7 @@ class SentenceFindings:
                 end=spans.tokens.ends[term.last - 1],
                 cue=sentence[verdict.cue.start : verdict.cue.end] if verdict.cue else None,
                 rank=term.rank,
+                unless_denied=term.unless_denied,
             )
 
     def _terms(self, spans: SentenceSpans, context: Context) -> list[Term]:
@@ -134,7 +137,15 @@ class SentenceFindings:
                     if not (span.first <= term.first < span.last and term.observation in implied)
                 ]
                 found.append(
-                    Term(grade.observation, first, last, span.first, grade.assertion, rank=measure.rank)
+                    Term(
+                        grade.observation,
+                        first,
+                        last,
+                        span.first,
+                        grade.assertion,
+                        rank=measure.rank,
+                        unless_denied=grade.unless_denied,
+                    )
                 )
         return sorted(terms + found, key=lambda term: (term.first, term.last))
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from radflow.clinical.findings import NO_CONTEXT, Context, Finding, SentenceFindings
+from radflow.clinical.grade_ranks import GradeRanks
 from radflow.clinical.ontology import Ontology
 from radflow.clinical.ontology_file import load_ontology
 from radflow.clinical.tokens import sentences
 from radflow.data.section_headers import COMBINED
 from radflow.data.sections import PREAMBLE, UNLABELLED, Segment, segments
-from radflow.records import Mention, Report, Side
+from radflow.records import Mention, Report
 
 REMEMBERED_SENTENCES = 20_000
 MAX_REMEMBERED_LENGTH = 300
@@ -28,6 +30,8 @@ _READ = {
 """Sections that say what the image shows, and the name that their mentions carry."""
 _WITHOUT_HEADERS = frozenset((PREAMBLE, UNLABELLED, "report", "examination", "comment", "summary"))
 """Read only where no section says by its header what the image shows."""
+
+_HEADING_IN_LINE = re.compile(r"[A-Z][A-Z /()-]{2,40}:(?=\s.*[a-z])", re.DOTALL)
 
 
 class Located(NamedTuple):
@@ -48,6 +52,7 @@ class RuleLabeler:
     def __init__(self, ontology: str | Ontology = "chest-xray") -> None:
         self.ontology = load_ontology(ontology) if isinstance(ontology, str) else ontology
         self._sentence = SentenceFindings(self.ontology)
+        self._grades = GradeRanks(self.ontology)
         self._remembered: dict[tuple[str, Context], tuple[Finding, ...]] = {}
 
     def label(self, report: Report | str | None) -> list[Mention]:
@@ -58,13 +63,14 @@ class RuleLabeler:
     def locate(self, text: str) -> Iterator[Located]:
         """Like `label`, without building records: what tables of labels are made from."""
         located = self._locate(text)
-        return _of_best_rank(list(located)) if self.ontology.measures else located
+        return self._grades.counted(list(located)) if self.ontology.measures else located
 
     def read_section(self, body: str, section: str | None = None) -> list[tuple[str, list[Located]]]:
         """The sentences of one section's text with their findings; headers in it are not looked for."""
         read = [(sentence, list(found)) for sentence, found in self._sentences(body, 0, section)]
         if self.ontology.measures:
-            kept = set(map(id, _of_best_rank([item for _, found in read for item in found])))
+            every = [item for _, found in read for item in found]
+            kept = set(map(id, self._grades.counted(every)))
             read = [(sentence, [item for item in found if id(item) in kept]) for sentence, found in read]
         return read
 
@@ -80,10 +86,19 @@ class RuleLabeler:
         context = NO_CONTEXT
         for first, last in sentences(body):
             sentence = body[first:last]
-            if follows_headings and sentence.endswith(":"):
-                context = self._sentence.context(sentence)
+            if follows_headings:
+                context = self._context(sentence, context)
             offset = start + first
             yield sentence, (Located(item, offset, section) for item in self._findings(sentence, context))
+
+    def _context(self, sentence: str, context: Context) -> Context:
+        """What holds for a sentence and those below it: a line that is a heading says so, and a heading in
+        capitals with a side ("RIGHT CAROTID: ICA patent"), as line ends fold when a report is rendered."""
+        if sentence.endswith(":"):
+            return self._sentence.context(sentence)
+        heading = _HEADING_IN_LINE.match(sentence)
+        inner = self._sentence.context(heading[0]) if heading else NO_CONTEXT
+        return inner if inner.side else context
 
     def _findings(self, sentence: str, context: Context) -> tuple[Finding, ...]:
         key = (sentence, context)
@@ -95,17 +110,6 @@ class RuleLabeler:
                     del self._remembered[next(iter(self._remembered))]
                 self._remembered[key] = known
         return known
-
-
-def _of_best_rank(located: list[Located]) -> Iterator[Located]:
-    """Without the grades of a side that a measure of lower rank grades too: percent over velocities."""
-    best: dict[Side | None, int] = {}
-    for finding, _, _ in located:
-        if finding.rank is not None:
-            best[finding.side] = min(best.get(finding.side, finding.rank), finding.rank)
-    for entry in located:
-        if entry.finding.rank is None or entry.finding.rank == best[entry.finding.side]:
-            yield entry
 
 
 def _mention(finding: Finding, offset: int, section: str | None) -> Mention:

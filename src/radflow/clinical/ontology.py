@@ -78,12 +78,18 @@ class Structure(Entry):
 
 
 class Grade(Entry):
-    """What a value means: below ``below``, up to and including ``up_to``, or, with neither, any other."""
+    """What a value means: below ``below``, up to and including ``up_to``, or, with neither, any other.
+
+    ``unless_denied``: the observations whose denial on the same side says that this value is a normal one; a
+    velocity of 90 cm/s grades a stenosis where there is one, and says nothing where the report says that
+    there is none.
+    """
 
     below: float | None = None
     up_to: float | None = None
     observation: Name
     assertion: Literal["present", "absent"] = "present"
+    unless_denied: tuple[Name, ...] = ()
 
     def holds(self, value: float) -> bool:
         """Whether the value falls under this bound."""
@@ -101,7 +107,8 @@ class Measure(Entry):
             (a bare number).
         needs_anatomy: names of anatomy of which one must stand in the sentence or in its heading.
         grades: in rising order; the last one has no bound.
-        rank: of the measures that grade the same side of a report only those of the lowest rank count.
+        rank: of the measures that grade the same side of a report only those of the lowest rank count; a
+            grade in words counts as rank 0.
         reach: words between phrase and number.
     """
 

@@ -181,6 +181,8 @@ def _named_observations(ontology: Ontology) -> Iterator[tuple[Keys, str]]:
     for number, measure in enumerate(ontology.measures):
         for count, grade in enumerate(measure.grades):
             yield ("measures", number, "grades", count, "observation"), grade.observation
+            for place, name in enumerate(grade.unless_denied):
+                yield ("measures", number, "grades", count, "unless_denied", place), name
     for number, rule in enumerate(ontology.critical_rules):
         for key in ("observations", "together", "denied"):
             for count, target in enumerate(getattr(rule, key)):

@@ -23,6 +23,7 @@ class Term(NamedTuple):
     """A mention before its assertion: tokens ``first`` to ``last``; the cues reach it at ``anchor``.
 
     ``said`` is fixed by the words themselves: "present" for a name, "absent" for a normal state.
+    ``unless_denied`` is that of the grade that a measured number got.
     """
 
     observation: str
@@ -32,6 +33,7 @@ class Term(NamedTuple):
     said: Assertion
     state: Span | None = None
     rank: int | None = None
+    unless_denied: tuple[str, ...] = ()
 
 
 class StateReader:

@@ -31,8 +31,12 @@ _TOKEN = re.compile(
     r"([^\W\d_]+(?:['’][^\W\d_]{1,2}(?![^\W_]))?|\d+(?:[.,]\d+)*|_{2,}|"
     r"(?!(?<=[^\W\d_])[-‐‑–—][^\W\d_])[^\w\s])"  # a hyphen between two letters is no token
 )
-# A stop ends a sentence unless a digit or a small letter without a gap follows ("2.5 cm", "e.g.", "www.x").
-_END = re.compile(r"(?<![.!?;。；])[.!?;。；]++(?=[\"')\]]*(?:\s|\Z|[A-Z][a-z]|[A-Z]+\s|\d{1,2}[.)]\s))|\n")
+# A stop ends a sentence unless a digit or a small letter without a gap follows ("2.5 cm", "e.g.", "www.x");
+# the number of a list item may follow ("normal.2. Lungs"), but not a digit, as "ratio 0.9. Left" holds no
+# item 9.
+_END = re.compile(
+    r"(?<![.!?;。；])[.!?;。；]++(?=[\"')\]]*(?:\s|\Z|[A-Z][a-z]|[A-Z]+\s|(?<!\d\.)\d{1,2}[.)]\s))|\n"
+)
 _LIST_ITEM = re.compile(r"\s*(?:[-*•·]+\s|\(?\d{1,2}[.)](?!\d)|\d{1,2}\s*[-–]\s|\Z)")
 _LABEL = re.compile(r"\s*[A-Za-z][A-Za-z /()-]{0,40}:")
 _ABBREVIATIONS = words("dr mr mrs ms st vs approx e.g i.e fig cf resp temp s.p a.p p.a incl dx hx sx bilat")

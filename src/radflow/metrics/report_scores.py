@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from radflow.data.phantoms.chest_reader import read_findings
 from radflow.data.sections import parse_report
 from radflow.metrics.clinical_scores import ClinicalReaders
 from radflow.metrics.lexical import MAX_ORDER, bleu_counts, rouge_l, sentence_bleu_score
+from radflow.metrics.truth_findings import modality_of, said_findings
 from radflow.records import Finding, Report, Score, Study
 
 Part = Literal["report", "findings", "impression"]
@@ -62,7 +62,8 @@ def _score(
     sides: list[Counts | None] = [None, None]
     if part == "report" and row.study.truth is not None:
         sides = [
-            finding_counts(row.study.truth, prediction, with_side=with_side) for with_side in (False, True)
+            finding_counts(row.study.truth, prediction, with_side=with_side, modality=modality_of(row.study))
+            for with_side in (False, True)
         ]
     scores = [
         sentence_bleu_score(reference=reference, prediction=prediction, order=order)
@@ -83,7 +84,9 @@ def _score(
     )
 
 
-def finding_counts(truth: Sequence[Finding], text: str, *, with_side: bool) -> Counts:
+def finding_counts(
+    truth: Sequence[Finding], text: str, *, with_side: bool, modality: str = "chest"
+) -> Counts:
     """(true positives, false positives, false negatives) by observation against a phantom's truth table.
 
     A finding that the text calls possible counts as asserted. With sides, a finding on the wrong side is
@@ -92,9 +95,8 @@ def finding_counts(truth: Sequence[Finding], text: str, *, with_side: bool) -> C
     expected = {key for finding in truth for key in _keys(finding.observation, finding.side, with_side)}
     asserted = {
         key
-        for mention in read_findings(text)
-        if mention.assertion != "absent"
-        for key in _keys(mention.observation, mention.side, with_side)
+        for observation, side in said_findings(text, modality)
+        for key in _keys(observation, side, with_side)
     }
     counts: dict[str, list[int]] = {}
     for index, keys in enumerate((expected & asserted, asserted - expected, expected - asserted)):

@@ -38,10 +38,11 @@ def summarise(
     """Per system: every metric of every part over its studies, with bootstrap intervals.
 
     Keys are ``part/metric``: corpus BLEU-1..4 (no smoothing), means of ROUGE-L and lexicon-graph F1, micro
-    precision, recall and F1 of the CheXpert classes by rules (14 classes, uncertain counts as present: the
-    convention radeval-micro-14); ``consistent``, the share of reports whose sections agree; on phantoms the
-    same measures of findings against the truth table (``findings_truth/...``), also with sides and by
-    observation. Keys with ``critical/`` in front are over the studies whose reference is critical.
+    precision, recall and F1 of the ontology's columns by rules (uncertain counts as present; of chest X-rays
+    the 14 CheXpert classes, the convention radeval-micro-14); ``consistent``, the share of reports whose
+    sections agree; on phantoms the same measures of findings against the truth table
+    (``findings_truth/...``), also with sides and by observation. Keys with ``critical/`` in front are over
+    the studies whose reference is critical.
 
     Args:
         patients: patient of each study; patients with several are then resampled as a whole.

@@ -30,9 +30,9 @@ from radflow.reporting.names import (
 from radflow.reporting.run_files import RunFiles
 
 THUMBNAIL = 256
-"""Long side of an image in the page, pixels: 200 cases stay under 15 MB."""
-IMAGES = 2
-"""Images shown of a study."""
+"""Long side of an image in the page, pixels: 200 cases of two images stay under 15 MB."""
+IMAGES = 4
+"""Images shown of a study; three or four of them are shrunk to the area of two."""
 
 
 @dataclass(frozen=True)
@@ -186,9 +186,11 @@ def _case(
 def thumbnails(images: Sequence[str], root: Path) -> tuple[str, ...]:
     """The first images as data URLs of small PNG files; an unreadable one is left out."""
     found = []
-    for name in images[:IMAGES]:
+    shown = images[:IMAGES]
+    long_side = int(THUMBNAIL * min(1.0, (2 / max(1, len(shown))) ** 0.5))
+    for name in shown:
         try:
-            pixels = fit_within(read_image(root / name), long_side=THUMBNAIL)
+            pixels = fit_within(read_image(root / name), long_side=long_side)
         except ImageError:
             continue
         is_grey = (pixels == pixels[..., :1]).all()

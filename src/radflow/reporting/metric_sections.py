@@ -51,7 +51,8 @@ def metrics_section(files: RunFiles) -> Section:
 
 MEANINGS = {
     "consistent": "Consistent are reports whose Findings and Impression agree, by rules.",
-    "label_f1": "Label F1 compares what rules read in both texts as CheXpert's observations.",
+    "label_f1": "Label F1 compares what rules read in both texts as columns of the ontology, of chest X-rays "
+    "CheXpert's observations.",
     "graph_f1": "Graph F1 compares the entities and relations of both texts, by lexicon.",
     "f1": "True findings are those of the phantom itself, not of its reference report; with side, one on the "
     "wrong side is wrong.",

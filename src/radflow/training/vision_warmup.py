@@ -72,7 +72,8 @@ def warm_up_vision(
                 rows = order[start : start + BATCH]
                 batch = [studies[row] for row in rows]
                 pixels = _pixels(policy, batch, image_root, generator if augment else None)
-                loss = head.loss(policy.model, pixels, targets[rows].to(policy.device))
+                counts = [len(study.images) for study in batch]
+                loss = head.loss(policy.model, pixels, targets[rows].to(policy.device), counts)
                 loss.backward()  # type: ignore[no-untyped-call]
                 nn.utils.clip_grad_norm_(learning, 1.0)
                 optimiser.step()
@@ -106,12 +107,24 @@ class WordHead(nn.Module):
         self.words = nn.Linear(2 * width, len(share))
         self.words.bias.data = torch.logit(share)
 
-    def loss(self, model: Any, pixels: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Weighted binary cross-entropy of (batch, words) targets, from mean and maximum over patches."""
+    def loss(
+        self, model: Any, pixels: torch.Tensor, targets: torch.Tensor, counts: Sequence[int]
+    ) -> torch.Tensor:
+        """Weighted binary cross-entropy of (studies, words) targets, from mean and maximum over the patches
+        of all images of a study; ``counts`` says how many of the pixels' rows each has."""
         features = model.model.vision_tower(pixels).last_hidden_state
         projected = model.model.multi_modal_projector(features)
         patches = self.standardise(projected.flatten(0, 1)).view_as(projected)
         pooled = torch.cat([patches.mean(dim=1), patches.amax(dim=1)], dim=-1)
+        if max(counts) > 1:
+            mean, highest = patches.mean(dim=1).split(list(counts)), patches.amax(dim=1).split(list(counts))
+            pooled = torch.cat(
+                [
+                    torch.stack([part.mean(dim=0) for part in mean]),
+                    torch.stack([part.amax(dim=0) for part in highest]),
+                ],
+                dim=-1,
+            )
         if len(pooled) > 1:  # one row has no spread to standardise by
             pooled = self.standardise_pooled(pooled)
         return nn.functional.binary_cross_entropy_with_logits(
@@ -156,8 +169,8 @@ def _terms(text: str) -> set[str]:
 def _pixels(
     policy: Policy, studies: Sequence[Study], root: Path, generator: random.Random | None
 ) -> torch.Tensor:
-    """(studies, 3, side, side) of each study's first image."""
-    images = [load_image(root / study.images[0]) for study in studies]
+    """(images, 3, side, side) of all images of the studies, study by study."""
+    images = [load_image(root / name) for study in studies for name in study.images]
     if generator is not None:
         images = [augment_image(image, generator) for image in images]
     inputs: Any = policy.processor.image_processor(images, return_tensors="pt")

@@ -17,7 +17,6 @@ from radflow.config import DataConfig, PhantomsConfig
 from radflow.data.phantoms.chest import (
     ChestCase,
     ChestPhantom,
-    _streams,
     contact_sheet,
     every_finding,
     make_chest_case,
@@ -27,8 +26,9 @@ from radflow.data.phantoms.chest_anatomy import Anatomy, sample_anatomy
 from radflow.data.phantoms.chest_bodies import Pose, ViewName, make_grid
 from radflow.data.phantoms.chest_image import attenuation, display_window, noise_sigma
 from radflow.data.phantoms.chest_text import Mention, read_findings, stated, write_findings
-from radflow.data.phantoms.chest_truth import CRITICAL, SEVERITIES, SIDES, WEIGHTS, Dice, Lesion
+from radflow.data.phantoms.chest_truth import CRITICAL, SEVERITIES, SIDES, WEIGHTS, Lesion
 from radflow.data.phantoms.chest_tubes import Tube, add_tubes
+from radflow.data.phantoms.dice import Dice, streams
 from radflow.data.sources import SourceStudy
 from radflow.data.sources.phantoms import read_phantoms
 from radflow.errors import RadflowError
@@ -97,7 +97,7 @@ def test_another_process_draws_the_same_bytes() -> None:
 @given(key=st.lists(st.integers(0, 2**80), min_size=1, max_size=3))
 def test_random_streams_are_those_that_numpy_would_spawn(key: list[int]) -> None:
     spawned = np.random.SeedSequence(key).spawn(4)
-    for ours, theirs in zip(_streams(4, *key), spawned, strict=True):
+    for ours, theirs in zip(streams(4, *key), spawned, strict=True):
         assert ours.generate_state(4).tolist() == theirs.generate_state(4).tolist()
 
 

@@ -25,7 +25,8 @@ from radflow.data.phantoms.chest_anatomy import Anatomy, sample_anatomy
 from radflow.data.phantoms.chest_bodies import ViewName
 from radflow.data.phantoms.chest_image import render
 from radflow.data.phantoms.chest_text import WrittenReport, write_indication, write_report
-from radflow.data.phantoms.chest_truth import LOCATIONS, SEVERITIES, SIDES, Dice, Lesion, sample_lesions
+from radflow.data.phantoms.chest_truth import LOCATIONS, SEVERITIES, SIDES, Lesion, sample_lesions
+from radflow.data.phantoms.dice import dice_of, streams
 from radflow.records import Finding
 
 SCHEME = 1
@@ -74,14 +75,14 @@ class ChestCase:
 
 def make_chest_case(index: int, *, seed: int, observations: tuple[str, ...] | None = None) -> ChestCase:
     """The patient, the findings and the report of a phantom, from three independent random streams."""
-    who, what, words, noise = _streams(4, SCHEME, seed, index)
-    lesions = sample_lesions(_dice(what), observations=observations)
+    who, what, words, noise = streams(4, SCHEME, seed, index)
+    lesions = sample_lesions(dice_of(what), observations=observations)
     truth = tuple(lesion.finding for lesion in lesions)
-    dice = _dice(words)
+    dice = dice_of(words)
     report = write_report(truth, dice)
     indication = write_indication(truth, dice)
     study_id = f"phantom-{seed}-{index:06d}"
-    return ChestCase(study_id, sample_anatomy(_dice(who)), lesions, report, indication, noise)
+    return ChestCase(study_id, sample_anatomy(dice_of(who)), lesions, report, indication, noise)
 
 
 def make_chest_report(index: int, *, seed: int, observations: tuple[str, ...] | None = None) -> WrittenReport:
@@ -123,17 +124,6 @@ def make_chest_phantom(
     )
 
 
-def _streams(count: int, *key: int) -> list[np.random.SeedSequence]:
-    """``SeedSequence(key).spawn(count)`` at half the cost: splits the key into words once for all streams."""
-    words = b"".join(number.to_bytes(4 * max(1, -(-number.bit_length() // 32)), "little") for number in key)
-    entropy = np.frombuffer(words, dtype="<u4")
-    return [np.random.SeedSequence(entropy, spawn_key=(stream,)) for stream in range(count)]
-
-
-def _dice(sequence: np.random.SeedSequence) -> Dice:
-    return Dice(np.random.Generator(np.random.PCG64(sequence)))
-
-
 def every_finding() -> tuple[tuple[Finding, ...], ...]:
     """A normal study, then one study per observation and severity (or place, where it has no severity)."""
     cases: list[tuple[Finding, ...]] = [()]
@@ -169,7 +159,7 @@ def contact_sheet(
         lesions = [Lesion(finding, (0.5,) * 8) for finding in findings]
         rng = np.random.Generator(np.random.PCG64(noise))
         view: ViewName = "lateral" if lateral else "frontal"
-        image = render(sample_anatomy(_dice(who)), lesions, image_size=image_size, view=view, rng=rng)
+        image = render(sample_anatomy(dice_of(who)), lesions, image_size=image_size, view=view, rng=rng)
         x, y = number % columns * image_size, number // columns * cell
         sheet.paste(Image.fromarray(image), (x, y))
         pen.text((x + 3, y + image_size + 1), _label(findings), fill=255)

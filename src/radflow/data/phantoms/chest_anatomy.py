@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from radflow.data.phantoms.chest_bodies import Pose
-from radflow.data.phantoms.chest_truth import Dice
+from radflow.data.phantoms.dice import Dice
 
 
 @dataclass(frozen=True, slots=True)

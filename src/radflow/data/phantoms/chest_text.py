@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from radflow.data.phantoms import chest_phrases as phrases
 from radflow.data.phantoms.chest_reader import Mention, read_findings, stated
-from radflow.data.phantoms.chest_truth import DEVICES, Dice, T
+from radflow.data.phantoms.chest_truth import DEVICES
 from radflow.data.phantoms.chest_words import (
     LOBES,
     PLURAL_LOBES,
@@ -23,6 +23,7 @@ from radflow.data.phantoms.chest_words import (
     TUBE_PLACES,
     VOCABULARY,
 )
+from radflow.data.phantoms.dice import Dice, T
 from radflow.records import Finding
 
 __all__ = ["Mention", "WrittenReport", "read_findings", "stated", "write_report"]

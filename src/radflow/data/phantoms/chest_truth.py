@@ -6,17 +6,15 @@ study are the same at every image size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal
 
-import numpy as np
-
+from radflow.data.phantoms.dice import Dice
 from radflow.errors import RadflowError
 from radflow.records import Finding
 
 Side = Literal["left", "right", "bilateral"]
-T = TypeVar("T")
 
 NORMAL_SHARE = 0.40
 """Studies without any finding; devices count as findings."""
@@ -106,39 +104,6 @@ CRITICAL: Mapping[str, frozenset[str]] = {
 
 DEVICES = frozenset({"endotracheal_tube", "central_line", "pacemaker"})
 LUNG_LESIONS = frozenset({"consolidation", "atelectasis", "nodule"})
-
-
-class Dice:
-    """Uniform numbers drawn in one go: a hundred small choices cost less than one ``Generator.choice``."""
-
-    def __init__(self, rng: np.random.Generator, size: int = 96) -> None:
-        self._rng, self._size = rng, size
-        self._next: Iterator[float] = iter(())
-
-    def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
-        value = next(self._next, None)
-        if value is None:
-            self._next = iter(self._rng.random(self._size).tolist())
-            value = next(self._next)
-        return low + (high - low) * value
-
-    def chance(self, probability: float) -> bool:
-        return self.uniform() < probability
-
-    def pick(self, items: Sequence[T]) -> T:
-        return items[int(self.uniform() * len(items))]
-
-    def weighted(self, weights: Mapping[T, float]) -> T:
-        left = self.uniform() * sum(weights.values())
-        for item, weight in weights.items():
-            left -= weight
-            if left < 0:
-                return item
-        return next(reversed(list(weights)))
-
-    def shuffled(self, items: Sequence[T]) -> list[T]:
-        rest = list(items)
-        return [rest.pop(int(self.uniform() * len(rest))) for _ in range(len(rest))]
 
 
 @dataclass(frozen=True, slots=True)
