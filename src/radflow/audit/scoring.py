@@ -149,7 +149,9 @@ def audited(
         RunError: a scorer failed on a study: a table without it would lie.
     """
     total = len(studies)
-    made = [_checked(row) for row in map_rows(StudyMaker(seed), studies, workers=1, label="variants", total=total)]
+    made = [
+        _checked(row) for row in map_rows(StudyMaker(seed), studies, workers=1, label="variants", total=total)
+    ]
     rewards = map_rows(reward, made, workers=workers, label="reward", total=total)
     cases = (
         Case(row.study_id, None, row.reference, parse_report(text)) for row in made for text in row.texts
@@ -157,9 +159,7 @@ def audited(
     count = sum(len(row.texts) for row in made)
     metrics = _values(cases, plan, workers=workers, total=count)
     for row, found in zip(made, rewards, strict=True):
-        scores = [
-            {**of_reward(score), **next(metrics)} for score in _checked_rewards(found)
-        ]
+        scores = [{**of_reward(score), **next(metrics)} for score in _checked_rewards(found)]
         yield from _rows(row, scores, plan.metrics)
 
 

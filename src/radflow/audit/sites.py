@@ -39,7 +39,9 @@ _VERB = re.compile(
     re.IGNORECASE,
 )
 _DENIES_ALL = re.compile(r"(?:there (?:is|are|was|were) )?no (?!longer)\w", re.IGNORECASE)
-_TURNS = re.compile(r"\b(?:but|except|however|although|with|otherwise|other than|apart|which|where)\b", re.IGNORECASE)
+_TURNS = re.compile(
+    r"\b(?:but|except|however|although|with|otherwise|other than|apart|which|where)\b", re.IGNORECASE
+)
 
 Polarity = Literal["asserted", "denied"]
 
@@ -72,7 +74,9 @@ def wording_sites(bank: Bank, bodies: Bodies, swap: Swap) -> list[Site]:
     """Words of sentences that deny and doubt nothing, each of which becomes another of its kind."""
     found = []
     for sentence in _worded(bank, bodies, swap):
-        found += [Site((_edit(sentence, each),), each.new.lower()) for each in find_all(swap.rules, sentence.text)]
+        found += [
+            Site((_edit(sentence, each),), each.new.lower()) for each in find_all(swap.rules, sentence.text)
+        ]
     return found
 
 

@@ -184,10 +184,10 @@ def _kind_result(
     for count in sorted(set(drops.counts.tolist())):
         some = drops.with_count(count)
         units = len(np.unique(some.reports))
-        detection[count] = _interval(exceeding(some, weights, limits), confidence, units)
-        cost[count] = _interval(means(some.reports, some.values, weights), confidence, units)
+        detection[count] = drawn_interval(exceeding(some, weights, limits), confidence, units)
+        cost[count] = drawn_interval(means(some.reports, some.values, weights), confidence, units)
     places, found = trends(drops)
-    trend = _interval(means(places, found, weights), confidence, len(places)) if len(places) else None
+    trend = drawn_interval(means(places, found, weights), confidence, len(places)) if len(places) else None
     return KindResult(
         detection=detection, cost=cost, trend=trend, auc=auc(drops.with_count(1).values, harmless)
     )
@@ -202,10 +202,11 @@ def difference(
         first, second: drops of one kind and the term's thresholds, (draws,).
     """
     draws = exceeding(first[0], weights, first[1]) - exceeding(second[0], weights, second[1])
-    return _interval(draws, confidence, len(np.unique(first[0].reports)))
+    return drawn_interval(draws, confidence, len(np.unique(first[0].reports)))
 
 
-def _interval(draws: Matrix, confidence: float, units: int) -> Interval:
+def drawn_interval(draws: Matrix, confidence: float, units: int) -> Interval:
+    """From (draws,) values of which the first is what was measured; those that are NaN are left out."""
     value = float(draws[0])
     others = draws[1:][np.isfinite(draws[1:])]
     if not len(others):

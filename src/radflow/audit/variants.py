@@ -160,9 +160,7 @@ def respelled(bank: Bank, bodies: Bodies, rng: Random, kind: str) -> list[Varian
 
 
 KINDS: dict[str, Kind] = {
-    "negation_flip": Kind(
-        "negation flip", "A statement becomes its opposite.", graded(sites.negation_sites)
-    ),
+    "negation_flip": Kind("negation flip", "A statement becomes its opposite.", graded(sites.negation_sites)),
     "omission": Kind(
         "omission",
         "A finding that the report asserts is left out, in both sections.",
@@ -174,13 +172,17 @@ KINDS: dict[str, Kind] = {
         graded(sites.invention_sites),
         shares_words=False,
     ),
-    "side_swap": Kind("side swap", "Left becomes right or right left in a sentence.", graded(sites.side_sites)),
-    "severity": Kind("severity", "A degree becomes the other end of the scale.", graded(sites.severity_sites)),
-    "location": Kind("location", "A finding is said to lie elsewhere.", graded(sites.location_sites)),
-    "device_position": Kind(
-        "device position", "A device is said to lie wrong.", graded(sites.device_sites)
+    "side_swap": Kind(
+        "side swap", "Left becomes right or right left in a sentence.", graded(sites.side_sites)
     ),
-    "temporal": Kind("course", "Stable becomes worse, new becomes stable, and so on.", graded(sites.temporal_sites)),
+    "severity": Kind(
+        "severity", "A degree becomes the other end of the scale.", graded(sites.severity_sites)
+    ),
+    "location": Kind("location", "A finding is said to lie elsewhere.", graded(sites.location_sites)),
+    "device_position": Kind("device position", "A device is said to lie wrong.", graded(sites.device_sites)),
+    "temporal": Kind(
+        "course", "Stable becomes worse, new becomes stable, and so on.", graded(sites.temporal_sites)
+    ),
     "contradiction": Kind(
         "contradiction",
         "The Impression asserts what the Findings deny, or denies what they assert.",
@@ -190,7 +192,10 @@ KINDS: dict[str, Kind] = {
         "duplication", "A sentence is said twice.", graded(sites.duplication_sites), shares_words=False
     ),
     "truncation": Kind(
-        "truncation", "The last fifth of the words is missing (two fifths, three).", truncated, shares_words=False
+        "truncation",
+        "The last fifth of the words is missing (two fifths, three).",
+        truncated,
+        shares_words=False,
     ),
     "order": Kind(
         "sentence order",
