@@ -1,1 +1,1 @@
-"""What a metric or a reward sees: reports with known errors and harmless changes, scored against the original"""
+"""What a metric or a reward sees: reports with known errors and with harmless changes, scored"""

@@ -1,4 +1,4 @@
-"""The words and sentences that errors and harmless changes are made of (bank.yaml), checked when they are read"""
+"""The words and sentences that errors and harmless changes are made of (bank.yaml), checked when read"""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ from radflow.data.sections import parse_report
 
 EXAMPLE = (
     "FINDINGS: There is a small left pleural effusion. Mild atelectasis in the left lower lobe is unchanged. "
-    "The tip of the central venous catheter is in the SVC. The heart is normal in size. There is no pneumothorax. "
-    "A granuloma is seen on the right.\n"
+    "The tip of the central venous catheter is in the SVC. The heart is normal in size. "
+    "There is no pneumothorax. A granuloma is seen on the right.\n"
     "IMPRESSION: Small left effusion, stable. The catheter is in good position."
 )
 """Made up."""

@@ -1,4 +1,4 @@
-"""`radflow audit`: a file of reports -> audit.json, scores.jsonl, audit.html, heat_map.svg; none holds report text"""
+"""`radflow audit`: a file of reports -> audit.json, scores.jsonl, audit.html, heat_map.svg: numbers only"""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from radflow.errors import DataError
 from radflow.jsonl import write_json, write_text_atomically
 from radflow.metrics.score_files import declaration, file_facts
 from radflow.metrics.scoring import Plan
+from radflow.reporting.heat_map import heat_map_file
 from radflow.terminal import console, print_result, print_table
 
 
@@ -107,8 +108,6 @@ def audit_file(
     shown = {name: str(value) for name, value in facts.items() if not isinstance(value, dict)}
     name = f"{audit.reports} reports of {path.name}"
     write_text_atomically(out / "audit.html", render_audit(audit, name=name, provenance=shown))
-    from radflow.reporting.heat_map import heat_map_file
-
     write_text_atomically(out / "heat_map.svg", heat_map_file(drawn_heat_map(audit)))
     return audit, plan
 

@@ -1,4 +1,4 @@
-"""An audit -> one self-contained HTML page of numbers: heat map, tables with intervals, conclusions, definitions"""
+"""An audit -> one self-contained HTML page of numbers: heat map, tables with intervals, conclusions"""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from radflow.reporting.view import Fold, Section, Table
 
 ADVANTAGE = (
     "Home advantage: what the errors change are words that the rule-based readers (labels, lexicon graph, "
-    "consistency) know, save for inventions, whose sentences were written without looking at what these know, "
-    "duplication and truncation. Read their rows as an upper bound of what rules see in reports of others."
+    "consistency) know, save for inventions, whose sentences were written without looking at what these "
+    "know, duplication and truncation. Read their rows as an upper bound of what rules see elsewhere."
 )
 
 
 def definition(audit: Audit) -> str:
     """What the numbers are, in a paragraph."""
     return (
-        f"A drop is how much worse a term rates a variant than its original. The threshold of a term is the smallest "
-        f"drop that at most {audit.rate:.0%} of the harmless variants exceed, kinds weighing alike; detection is the "
-        f"share of variants with an error whose drop exceeds it. An undefined metric (0 / 0) raises no alarm. "
-        f"Intervals ({audit.confidence:.0%}): {audit.samples} draws of the reports, the threshold found anew in each."
+        f"A drop is how much worse a term rates a variant than its original. The threshold of a term is the "
+        f"smallest drop that at most {audit.rate:.0%} of the harmless variants exceed, kinds weighing alike; "
+        f"detection is the share of variants with an error whose drop exceeds it. An undefined metric (0/0) "
+        f"raises no alarm. Intervals ({audit.confidence:.0%}): {audit.samples} draws of the reports, the "
+        f"threshold found anew in each."
     )
 
 
@@ -68,9 +69,9 @@ def render_audit(audit: Audit, *, name: str, provenance: Mapping[str, str]) -> s
             "number",
             "Do more errors cost more?",
             notes=(
-                "Of two variants of one report with different numbers of errors, how much more often the one with "
-                "more errors is rated lower than higher (Somers' D): 1 always, 0 no relation. The original counts "
-                "as a variant without errors.",
+                "Of two variants of one report with different numbers of errors, how much more often the one "
+                "with more errors is rated lower than higher (Somers' D): 1 always, 0 no relation. The "
+                "original counts as a variant without errors.",
             ),
             tables=(trend_table(audit),),
             folds=(
@@ -123,6 +124,7 @@ def reward_table(audit: Audit) -> Table:
         "cost",
         "detection",
         "detection less BLEU-2's",
+        "AUC less BLEU-2's",
         f"cost less {control}'s",
     )
     return Table("The total reward", header, tuple(rows))

@@ -11,10 +11,11 @@ from radflow.audit.statistics import (
     Drops,
     KindResult,
     TermResult,
+    auc_draws,
     bootstrap_weights,
     difference,
-    means,
     drawn_interval,
+    means,
     term_result,
     thresholds,
 )
@@ -39,6 +40,7 @@ class Audit(Record):
         variants: how many there are, by kind and count.
         terms: by name: the reward, its terms, the metrics.
         against: by error, detection by the reward less detection by BLEU-2, paired.
+        ranking: by error, likewise, of the probability that one error drops more than one harmless change.
         margins: by error, how much more one of it costs the reward than the costliest harmless change, with
             one change each.
         costliest: the harmless change that costs the reward most.
@@ -51,6 +53,7 @@ class Audit(Record):
     variants: dict[str, dict[int, int]]
     terms: dict[str, TermResult]
     against: dict[str, Interval]
+    ranking: dict[str, Interval]
     margins: dict[str, Interval]
     costliest: str | None
 
@@ -77,6 +80,7 @@ def audit_of(
         for name, kinds in drops.items()
     }
     costliest = _costliest(found.get(REWARD))
+    is_compared = bool(found.get(REWARD) and found.get(BASELINE))
     return Audit(
         reports=len(places),
         rate=rate,
@@ -87,6 +91,7 @@ def audit_of(
         against=_against(drops, weights, rate, confidence)
         if found.get(REWARD) and found.get(BASELINE)
         else {},
+        ranking=_ranking(drops, weights, confidence) if is_compared else {},
         margins=_margins(drops.get(REWARD, {}), costliest, weights, confidence),
         costliest=costliest,
     )
@@ -144,6 +149,22 @@ def _against(
     }
 
 
+def _ranking(
+    drops: Mapping[str, Mapping[str, Drops]], weights: Matrix, confidence: float
+) -> dict[str, Interval]:
+    found = {}
+    for kind in ERRORS:
+        draws = []
+        for name in (REWARD, BASELINE):
+            errors = drops[name][kind].with_count(1)
+            if len(errors.values):
+                draws.append(auc_draws(errors, [drops[name][control] for control in CONTROLS], weights))
+        if len(draws) == 2:
+            units = len(np.unique(drops[REWARD][kind].reports))
+            found[kind] = drawn_interval(draws[0] - draws[1], confidence, units)
+    return found
+
+
 def _margins(
     drops: Mapping[str, Drops], costliest: str | None, weights: Matrix, confidence: float
 ) -> dict[str, Interval]:
@@ -168,14 +189,20 @@ def conclusions(audit: Audit) -> list[str]:
 def reward_conclusions(audit: Audit) -> list[str]:
     """Does the reward notice each error more often than BLEU-2, and does harm cost more than no harm?"""
     lines = []
-    if audit.against:
+    for what, intervals in (
+        ("notices one error", audit.against),
+        ("ranks one error below a harmless change", audit.ranking),
+    ):
         for head, kinds in (
-            ("The reward notices more often than BLEU-2", _where(audit.against, lambda one: one.low > 0)),
-            ("No difference can be told", _where(audit.against, lambda one: one.low <= 0 <= one.high)),
-            ("The reward notices less often than BLEU-2", _where(audit.against, lambda one: one.high < 0)),
+            ("more often than BLEU-2", _where(intervals, lambda one: one.low > 0)),
+            (
+                "no differently, as far as can be told",
+                _where(intervals, lambda one: one.low <= 0 <= one.high),
+            ),
+            ("less often than BLEU-2", _where(intervals, lambda one: one.high < 0)),
         ):
             if kinds:
-                lines.append(f"{head}: {_listed(kinds)}.")
+                lines.append(f"The reward {what} {head}: {_listed(kinds)}.")
     if audit.costliest is not None:
         title = KINDS[audit.costliest].title
         below = _where(audit.margins, lambda one: one.value <= 0)

@@ -1,4 +1,4 @@
-"""Variants -> what every metric and every term of the reward says of them, and how much less than of the original"""
+"""Variants -> what every metric and every term of the reward says of them, and how much they drop"""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 from radflow.audit.bank import load_bank
 from radflow.audit.texts import bodies_of, written
-from radflow.audit.variants import Variant, variants_of
+from radflow.audit.variants import KINDS, Variant, variants_of
 from radflow.config import JudgeConfig, RewardConfig
 from radflow.data.report_pairs import Case
 from radflow.data.sections import parse_report
 from radflow.engine import map_rows
-from radflow.errors import RunError
+from radflow.errors import RadflowError, RunError
 from radflow.metrics.declaration import Metric
 from radflow.metrics.registry import find_metric
 from radflow.metrics.scoring import Plan, make_plan, score_cases
@@ -125,8 +125,6 @@ def plan_of(names: str) -> Plan:
 
 
 def _attempt(name: str) -> Plan | str:
-    from radflow.errors import RadflowError
-
     try:
         return make_plan([name], ["report"])
     except RadflowError as error:
@@ -182,8 +180,6 @@ def of_reward(score: RewardScore) -> dict[str, float | None]:
 def _rows(
     study: Study, scores: Sequence[dict[str, float | None]], metrics: Sequence[Metric]
 ) -> Iterator[AuditRow]:
-    from radflow.audit.variants import KINDS
-
     by_name = {metric.name: metric for metric in metrics}
     original = scores[0]
     yield AuditRow(
@@ -201,7 +197,7 @@ def _rows(
 
 
 def drop(original: float | None, value: float | None, metric: Metric | None) -> float | None:
-    """How much worse a variant is rated than its original, higher is worse; negative where it is rated better.
+    """How much worse a variant is rated than its original; negative where it is rated better.
 
     A metric that is undefined (0 / 0: F1 of two texts without a label) has nothing against the text: of the
     original it counts as the metric's best value, of the variant as no drop. ``None`` for the reward (no

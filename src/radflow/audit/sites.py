@@ -1,7 +1,7 @@
 """Where a report has room for an error, and the edits that make it: one function for each kind of error
 
 Each takes the bodies of a report and gives every place found, in the order of the text. What it says of a
-sentence is checked on the sentence that comes out: a flip has one negation more or less, a swap keeps the rest.
+sentence is checked on the sentence that comes out: a flip has one negation more or less.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How often errors are noticed at the same rate of false alarms, and whether more errors cost more: with intervals
+"""How often errors are noticed at one rate of false alarms, and whether more errors cost more, with intervals
 
 All functions take one term. Reports are drawn again for the intervals, each with all of its variants, and the
 threshold is found anew in every draw.
@@ -70,7 +70,7 @@ class TermResult(Record):
 
 
 def bootstrap_weights(reports: int, *, samples: int, seed: int) -> Matrix:
-    """(samples, reports) how often each report is drawn; the first row is the reports as they are, once each."""
+    """(1 + samples, reports) how often each report is drawn; in the first row each of them once."""
     drawn = np.random.default_rng(seed).multinomial(reports, np.full(reports, 1 / reports), size=samples)
     return np.concatenate([np.ones((1, reports)), drawn]).astype(np.float64)
 
@@ -147,6 +147,19 @@ def auc(errors: Numbers, controls: Sequence[Drops]) -> float | None:
         up_to = np.searchsorted(values, errors, side="right")
         shares.append(float(((below + up_to) / 2 / len(values)).mean()))
     return float(np.mean(shares))
+
+
+def auc_draws(errors: Drops, controls: Sequence[Drops], weights: Matrix) -> Matrix:
+    """(draws,) `auc` in each draw of the reports."""
+    there = [drops for drops in controls if len(drops.values)]
+    mine = weights[:, errors.reports]
+    found = np.zeros(len(weights))
+    for drops in there:
+        gap = np.sign(errors.values[:, None] - drops.values[None, :])
+        theirs = weights[:, drops.reports]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found += ((mine @ gap) * theirs).sum(axis=1) / (mine.sum(axis=1) * theirs.sum(axis=1))
+    return np.asarray((found / len(there) + 1) / 2)
 
 
 def term_result(

@@ -106,9 +106,10 @@ def truncated(bank: Bank, bodies: Bodies, rng: Random, kind: str) -> list[Varian
 
 
 _LEANS = re.compile(
-    r"(?:this|these|those|that|it|its|they|which|otherwise|also|additionally|again|however|similar\w*|there (?:is|are) also|"
-    r"the latter|the former|other|no other|no additional|remaining|the remainder|in addition|but|and|as (?:above|described|noted)|"
-    r"elsewhere|given|therefore|thus|compared|when compared|follow|differential|consider)\b",
+    r"(?:this|these|those|that|it|its|they|which|otherwise|also|additionally|again|however|similar\w*|"
+    r"there (?:is|are) also|the latter|the former|other|no other|no additional|remaining|the remainder|"
+    r"in addition|but|and|as (?:above|described|noted)|elsewhere|"
+    r"given|therefore|thus|compared|when compared|follow|differential|consider)\b",
     re.IGNORECASE,
 )
 

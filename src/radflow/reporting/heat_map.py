@@ -40,8 +40,8 @@ def heat_map(data: HeatMap) -> Markup:
     """As a figure of a page."""
     width, height, body = _drawing(data)
     return Markup(
-        '<figure class="wide"><figcaption>{}</figcaption><svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>'
-        "</figure>"
+        '<figure class="wide"><figcaption>{}</figcaption>'
+        '<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg></figure>'
     ).format(data.title, width, height, f"{data.title}. The table below says the same in text.", body)
 
 
@@ -50,7 +50,8 @@ def heat_map_file(data: HeatMap) -> str:
     width, height, body = _drawing(data)
     return str(
         Markup(
-            '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 -26 {} {}" width="{}" role="img" aria-label="{}">'
+            '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 -26 {} {}" width="{}" role="img" '
+            'aria-label="{}">'
             '<style>{}</style><rect class="paper" y="-26" width="{}" height="{}"/>'
             '<text x="8" y="-8">{}</text>{}</svg>\n'
         ).format(width, height + 26, width, data.title, FILE_STYLE, width, height + 26, data.title, body)
