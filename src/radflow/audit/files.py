@@ -64,7 +64,8 @@ def draw_reports(path: Path, options: AuditOptions) -> Drawn:
     Raises:
         DataError: unreadable, or no report says anything.
     """
-    whole, partial = [], []
+    whole: list[Study] = []
+    partial: list[Study] = []
     rows = read_parsed(path, id_column=options.id_column, report_column=options.report_column)
     read = 0
     for study_id, report in rows:

@@ -189,7 +189,7 @@ def _rows(
         yield AuditRow(
             study_id=study.study_id,
             kind=variant.kind,
-            count=variant.count,
+            count=variant.times,
             is_harmless=KINDS[variant.kind].is_harmless,
             values=values,
             drops={name: drop(original[name], value, by_name.get(name)) for name, value in values.items()},

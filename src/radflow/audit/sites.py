@@ -209,8 +209,9 @@ def contradiction_sites(bank: Bank, bodies: Bodies, rng: Random) -> list[Site]:
         if name in concluded or len(polarities) > 1 or None in polarities:
             continue
         group = bank.findings[name]
-        sentence = group.not_there if "asserted" in polarities else group.there
-        found.append(Site((addition(bodies, "impression", len(bodies["impression"]), sentence),), name))
+        said_otherwise = group.not_there if "asserted" in polarities else group.there
+        edit = addition(bodies, "impression", len(bodies["impression"]), said_otherwise)
+        found.append(Site((edit,), name))
     return sorted(found, key=lambda site: site.about)
 
 

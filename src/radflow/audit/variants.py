@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,8 +16,8 @@ from radflow.records import Report
 
 MOST = 3
 """Errors of a kind that a variant has at most."""
-CUT = 0.2
-"""Share of the words that a truncation takes away, times the count."""
+PIECES = 5
+"""A truncation takes away as many of so many equal pieces of the words as its count."""
 
 
 class Variant(NamedTuple):
@@ -26,14 +25,14 @@ class Variant(NamedTuple):
 
     Attributes:
         kind: the name of what was done.
-        count: how often.
+        times: how often.
         text: the report as it would be generated, headers included.
         changes: the edits of the original's bodies; they hold report text.
         about: what each change concerns, in words of the bank.
     """
 
     kind: str
-    count: int
+    times: int
     text: str
     changes: tuple[Edit, ...]
     about: tuple[str, ...]
@@ -91,7 +90,7 @@ def truncated(bank: Bank, bodies: Bodies, rng: Random, kind: str) -> list[Varian
     words = [(name, match.end()) for name, body in bodies.items() for match in re.finditer(r"\S+", body)]
     variants: list[Variant] = []
     for count in range(1, MOST + 1):
-        kept = len(words) - math.ceil(CUT * count * len(words))
+        kept = len(words) + (-count * len(words)) // PIECES  # whole numbers: 0.6 * 10 is more than 6
         if kept < 1 or kept == len(words):
             break
         last, end = words[kept - 1]
