@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from radflow.audit.examples import examples
-from radflow.audit.result import Audit, conclusions, cost_of, detection_of, reward_conclusions
+from radflow.audit.result import (
+    FEW,
+    SEEN,
+    UNSEEN,
+    Audit,
+    conclusions,
+    cost_of,
+    detection_of,
+    reward_conclusions,
+)
 from radflow.audit.scoring import REWARD
 from radflow.audit.variants import CONTROLS, ERRORS, KINDS
 from radflow.records import Interval
@@ -17,6 +26,11 @@ ADVANTAGE = (
     "Home advantage: what the errors change are words that the rule-based readers (labels, lexicon graph, "
     "consistency) know, save for inventions, whose sentences were written without looking at what these "
     "know, duplication and truncation. Read their rows as an upper bound of what rules see elsewhere."
+)
+
+READING = (
+    f"A term sees a kind of error where the interval of its detection lies above {SEEN:.0%}, and doesn't "
+    f"see it where it lies below {UNSEEN:.0%}; fewer than {FEW} variants say nothing."
 )
 
 
@@ -51,7 +65,7 @@ def drawn_heat_map(audit: Audit) -> HeatMap:
 def render_audit(audit: Audit, *, name: str, provenance: Mapping[str, str]) -> str:
     """The page as text; the same audit gives the same text."""
     sections = [
-        Section("conclusions", "Conclusions", notes=tuple(conclusions(audit))),
+        Section("conclusions", "Conclusions", notes=(*conclusions(audit), READING)),
         Section(
             "detection",
             "What each metric and term sees",
@@ -114,6 +128,7 @@ def reward_table(audit: Audit) -> Table:
                 _number(cost_of(result)),
                 _share(detection_of(reward, kind)),
                 _number(audit.against.get(kind), signed=True),
+                _number(audit.ranking.get(kind), signed=True),
                 _number(audit.margins.get(kind), signed=True),
             )
         )

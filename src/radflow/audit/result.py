@@ -28,6 +28,8 @@ CONFIDENCE = 0.95
 SAMPLES = 1000
 BASELINE = "sentence-bleu-2"
 """What the hierarchical reward is held against: its own language term, alone."""
+SEEN, UNSEEN = 0.8, 0.2
+"""A kind is seen where the interval of its detection lies above the one, and unseen where below the other."""
 FEW = 20
 """Fewer variants than this say too little for a conclusion."""
 
@@ -196,7 +198,7 @@ def reward_conclusions(audit: Audit) -> list[str]:
         for head, kinds in (
             ("more often than BLEU-2", _where(intervals, lambda one: one.low > 0)),
             (
-                "no differently, as far as can be told",
+                "as often as BLEU-2, or no difference can be told",
                 _where(intervals, lambda one: one.low <= 0 <= one.high),
             ),
             ("less often than BLEU-2", _where(intervals, lambda one: one.high < 0)),
@@ -205,11 +207,16 @@ def reward_conclusions(audit: Audit) -> list[str]:
                 lines.append(f"The reward {what} {head}: {_listed(kinds)}.")
     if audit.costliest is not None:
         title = KINDS[audit.costliest].title
-        below = _where(audit.margins, lambda one: one.value <= 0)
-        if below:
-            lines.append(f"One {title} costs the reward as much as or more than one {_listed(below)}.")
-        else:
-            lines.append(f"Every error costs the reward more than its costliest harmless change, {title}.")
+        for head, kinds in (
+            ("costs the reward less than one", _where(audit.margins, lambda one: one.low > 0)),
+            (
+                "can't be told by its cost from one",
+                _where(audit.margins, lambda one: one.low <= 0 <= one.high),
+            ),
+            ("costs the reward more than one", _where(audit.margins, lambda one: one.high < 0)),
+        ):
+            if kinds:
+                lines.append(f"One {title} {head} {_listed(kinds)}.")
     return lines
 
 
@@ -223,9 +230,9 @@ def _of_term(name: str, result: TermResult) -> str:
         found = detection_of(result, kind)
         if found is None or found.studies < FEW:
             continue
-        if found.low > 0.8:
+        if found.low > SEEN:
             seen.append(kind)
-        elif found.high < 0.2:
+        elif found.high < UNSEEN:
             unseen.append(kind)
     parts = [
         f"sees {_listed(seen)}" if seen else "sees no kind of single error reliably",
