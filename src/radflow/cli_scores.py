@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from radflow.cli_options import IdColumn, Overrides, ReportColumn
+from radflow.cli_options import IdColumn, Overrides, ReportColumn, Reports
 from radflow.config_file import load_config
 from radflow.terminal import console, print_result, print_table
 
@@ -115,6 +115,38 @@ def reward(
     print_result("\n".join(table.lines()))
     if out is not None:
         console.print(f"{len(table.totals) + table.undefined} reports scored -> {out}")
+
+
+@scores.command()
+def audit(
+    reports: Reports,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for audit.html, .json and scores.jsonl.")],
+    limit: Annotated[
+        int, typer.Option(min=0, help="Reports that are drawn from the file; 0 takes all.")
+    ] = 500,
+    metrics: Annotated[
+        str | None,
+        typer.Option(help="Names and presets, with commas; default: one of each sort that runs here."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draw, the changes and the intervals.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 takes all cores.")] = 0,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="YAML file with the sections reward and judge.")
+    ] = None,
+    overrides: Overrides = None,
+    id_column: IdColumn = "id",
+    report_column: ReportColumn = "report",
+) -> None:
+    """What do metrics and the reward see? Spoil reports in known ways and score them against themselves.
+
+    Example: radflow audit reports.csv -o audit --limit 200
+    """
+    from radflow.audit.files import AuditOptions, audit_to_terminal
+    from radflow.audit.scoring import DEFAULT_METRICS
+
+    settings = load_config(config, overrides=overrides or ())
+    options = AuditOptions(limit, metrics or DEFAULT_METRICS, seed, workers, id_column, report_column)
+    audit_to_terminal(reports, out, options, reward=settings.reward, judge=settings.judge)
 
 
 @scores.command()

@@ -467,11 +467,17 @@ class RewardConfig(Section):
         description="What reads entities and relations: lexicon-graph, radgraph, radgraph-xl, "
         "modern-radgraph-xl.",
     )
-    domain_level: Literal["simple", "partial", "complete", "partial_complete"] = Field(
+    domain_level: Literal["simple", "partial", "complete", "partial_complete", "statements"] = Field(
         "partial_complete",
         description="How much of an entity must match: its label (simple), whether it has a relation "
         "(partial: the paper), its relations (complete); partial_complete is the mean of these two, which "
-        "sees exchanged sides.",
+        "sees exchanged sides. statements asks no graph: what the rules read must match whole, with side, "
+        "degree, place and course.",
+    )
+    domain_case: Literal["ignored", "counted"] = Field(
+        "ignored",
+        description="Whether Effusion and effusion are two entities (counted: the published F1), so that a "
+        "sentence pays less when it begins with another word.",
     )
     repetition: Literal["scaled", "ignored"] = Field(
         "scaled",

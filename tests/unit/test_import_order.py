@@ -20,7 +20,7 @@ ORDER = (
     {"models"},
     {"training"},
     {"reporting"},
-    {"stages"},
+    {"stages", "audit"},
     {"experiments"},
     {"cli_options"},
     {"cli_scores", "cli_texts"},

@@ -6,7 +6,7 @@ that hostile text in a report stays text.
 
 from __future__ import annotations
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from radflow.clinical.labeler import RuleLabeler
 from radflow.reporting.cases import build_cases
@@ -42,15 +42,7 @@ def render_report(files: RunFiles, *, cases: int, ontology: str = "chest-xray") 
         clip_section(files),
         signatures_section(files),
     ]
-    environment = Environment(
-        loader=PackageLoader("radflow.reporting", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template("report.html.jinja").render(
+    return page_template("report.html.jinja").render(
         name=files.name,
         research_use=RESEARCH_USE,
         patient_data=None if source_of(files) == "phantoms" else PATIENT_DATA,
@@ -59,3 +51,15 @@ def render_report(files: RunFiles, *, cases: int, ontology: str = "chest-xray") 
         cases=build_cases(files, labeler, count=cases) if cases else None,
         provenance=provenance_section(files),
     )
+
+
+def page_template(name: str) -> Template:
+    """A template that escapes whatever isn't Markup, and fails on a name that isn't given."""
+    return Environment(
+        loader=PackageLoader("radflow.reporting", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    ).get_template(name)

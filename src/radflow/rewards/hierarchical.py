@@ -23,7 +23,7 @@ from radflow.rewards.verdicts import Case, Verdict
 
 TERMS = ("language", "domain", "consistency", "impression")
 NO_REFERENCE = "the reference is empty"
-NO_ENTITY = "the reference names no entity"
+NO_ENTITY = "the reference names no entity or states nothing"
 NO_IMPRESSION = "the reference has no Impression"
 NO_FINDINGS = "the reference has no Findings"
 
@@ -139,7 +139,7 @@ class HierarchicalReward:
         texts = scorers.canonical([report_key(report) for report in references])
         written = scorers.parse(predictions)
         similarities = scorers.similarity(list(zip(texts, predictions, strict=True)))
-        graphs = scorers.graphs([*texts, *predictions])
+        domains = self._domains(texts, predictions)
         labels = self._labels(references, written)
         verdicts = self._verdicts(texts, references, written, study_ids)
         factors = self._factors(texts, predictions)
@@ -149,10 +149,7 @@ class HierarchicalReward:
             found: dict[str, RewardTerm] = {}
             value = terms.language(reference=texts[row], similarity=similarities[row])
             found["language"] = _term(_scaled(value, factor), config.language, NO_REFERENCE)
-            value = terms.domain(
-                reference=graphs[row], prediction=graphs[len(texts) + row], level=config.domain_level
-            )
-            found["domain"] = _term(_scaled(value, factor), config.domain, NO_ENTITY)
+            found["domain"] = _term(_scaled(domains[row], factor), config.domain, NO_ENTITY)
             found["consistency"] = self._consistency(reference, report, verdicts.get(row))
             value = terms.impression(
                 reference=labels[row][0],
@@ -176,6 +173,17 @@ class HierarchicalReward:
         if self._opened is None:
             self._opened = Scorers(self.config, self._judge, self._judge_cache)
         return self._opened
+
+    def _domains(self, texts: Sequence[str], predictions: Sequence[str]) -> list[float | None]:
+        """The domain term of each row, before repetition counts."""
+        level = self.config.domain_level
+        if level == "statements":
+            said = self._scorers.statements([*texts, *predictions])
+            stated = zip(said[: len(texts)], said[len(texts) :], strict=True)
+            return [terms.statements(reference=one, prediction=other) for one, other in stated]
+        graphs = self._scorers.graphs([*texts, *predictions])
+        read = zip(graphs[: len(texts)], graphs[len(texts) :], strict=True)
+        return [terms.domain(reference=one, prediction=other, level=level) for one, other in read]
 
     def _labels(self, references: Sequence[Report], written: Sequence[Report]) -> list[tuple[Any, Any]]:
         """Labels of both Impressions of each row, ``None`` for one that is missing."""

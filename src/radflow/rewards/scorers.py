@@ -7,15 +7,18 @@ completions are read once.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from radflow.clinical.chexpert_classes import LabelValue
 from radflow.clinical.consistency import LabelConsistency
 from radflow.clinical.judge import Judge
+from radflow.clinical.labeler import RuleLabeler
 from radflow.clinical.ontology import Ontology
 from radflow.clinical.ontology_file import load_ontology
 from radflow.clinical.readers import GRAPH_READERS, LABELERS, open_graph_reader, open_labeler
+from radflow.clinical.report_graph import ReportGraph
 from radflow.config import JudgeConfig, RewardConfig
 from radflow.data.sections import parse_report, render_report
 from radflow.errors import ConfigError
@@ -23,7 +26,7 @@ from radflow.records import Report
 from radflow.registry import resolve
 from radflow.rewards.language import LANGUAGE_METRICS, open_language_metric
 from radflow.rewards.remembered import Remembered
-from radflow.rewards.terms import novelty
+from radflow.rewards.terms import Statement, novelty
 from radflow.rewards.verdicts import Case, Verdict, ask_judge
 
 RULES = {"rules", "lexicon-graph"}
@@ -61,7 +64,8 @@ class Scorers:
     Attributes:
         parse: texts -> reports, strictly: a section without a header is absent.
         canonical: (findings, impression, text) of references -> what the policy should have written.
-        graphs: texts -> graphs.
+        graphs: texts -> graphs, in lower case unless case counts.
+        statements: texts -> what the rules read in them as stated.
         labels: Impressions -> their labels.
         examine: (findings, impression, text) -> whether the rules find it consistent, and are sure of it.
         novelty: texts -> share of their sentences that are new.
@@ -76,6 +80,7 @@ class Scorers:
         self._reader = open_graph_reader(config.domain_reader, **_own(config.domain_reader, config))
         self._labeler = open_labeler(config.impression_labeler, **_own(config.impression_labeler, config))
         self._rules = LabelConsistency(config.ontology)
+        self._mentions = RuleLabeler(config.ontology)
         ontology = load_ontology(config.ontology)
         self._no_finding = ontology.no_finding
         is_weighted = config.impression_weighting == "severity"
@@ -83,7 +88,8 @@ class Scorers:
         size = config.cache_size
         self.parse = Remembered(_parse_all, size=size)
         self.canonical = Remembered(_canonical_all, size=size)
-        self.graphs = Remembered(self._reader.read, size=size)
+        self.graphs = Remembered(self._read_all, size=size)
+        self.statements = Remembered(self._state_all, size=size)
         self.labels = Remembered(self._label_all, size=size)
         self.examine = Remembered(self._examine_all, size=size)
         self.novelty = Remembered(_novelty_all, size=size)
@@ -126,6 +132,19 @@ class Scorers:
             for labels in found
         ]
 
+    def _read_all(self, texts: Sequence[str]) -> list[ReportGraph]:
+        graphs = self._reader.read(texts)
+        return graphs if self._config.domain_case == "counted" else [in_lower_case(graph) for graph in graphs]
+
+    def _state_all(self, texts: Sequence[str]) -> list[frozenset[Statement]]:
+        return [
+            frozenset(
+                (said.observation, said.assertion, said.side, said.severity, said.location, said.change)
+                for said, _, _ in self._mentions.locate(text)
+            )
+            for text in texts
+        ]
+
     def _examine_all(self, keys: Sequence[tuple[str | None, str | None, str]]) -> list[tuple[bool, bool]]:
         reports = [Report(text=text, findings=findings, impression=said) for findings, said, text in keys]
         examined = map(self._rules.examine, reports)
@@ -134,6 +153,13 @@ class Scorers:
     def _compare_all(self, pairs: Sequence[tuple[str, str]]) -> Sequence[float | None]:
         references, predictions = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
         return self._metric.score(reference=references, prediction=predictions)
+
+
+def in_lower_case(graph: ReportGraph) -> ReportGraph:
+    """The graph with its entities' texts in lower case."""
+    return replace(
+        graph, entities=tuple(replace(entity, text=entity.text.lower()) for entity in graph.entities)
+    )
 
 
 def report_key(report: Report) -> tuple[str | None, str | None, str]:

@@ -15,8 +15,10 @@ from radflow.clinical.chexpert_classes import LabelValue
 from radflow.clinical.report_graph import ReportGraph
 from radflow.metrics.graph_f1 import complete_f1, partial_f1, simple_f1
 from radflow.metrics.labels import Uncertain
-from radflow.records import Report
+from radflow.records import Assertion, Change, Report, Side
 
+Statement = tuple[str, Assertion, Side | None, str | None, str | None, Change | None]
+"""Observation, assertion, side, severity, location and change of a mention."""
 GraphLevel = Literal["simple", "partial", "complete", "partial_complete"]
 Labels = Mapping[str, LabelValue]
 _GRAPH_F1 = {
@@ -52,7 +54,8 @@ def domain(
 
     None when the reference names no entity: F1 as published would be 0 for every report, the reference itself
     included, and tell nothing. The paper's level is "partial", which doesn't see two findings that exchange
-    their sides; "partial_complete" is the mean of it and of "complete", which does.
+    their sides; "partial_complete" is the mean of it and of "complete", which does. Both know the case of
+    letters; a reader that gives lower case takes that away.
 
     Source: RadFlow, R_dom; RadGraph F1 (Delbrouck et al., EMNLP Findings 2022).
     """
@@ -60,6 +63,17 @@ def domain(
         return None
     values = [f1(reference=reference, prediction=prediction) for f1 in _GRAPH_F1[level]]
     return sum(values) / len(values)
+
+
+def statements(*, reference: frozenset[Statement], prediction: frozenset[Statement]) -> float | None:
+    """F1 of what two whole reports state, in [0, 1], higher is better; a statement matches whole or not.
+
+    None when the reference states nothing. Ours, beyond the paper: words that mean the same match, a wrong
+    side, degree, place or course costs the statement, and what the ontology doesn't know isn't seen.
+    """
+    if not reference:
+        return None
+    return 2 * len(reference & prediction) / (len(reference) + len(prediction))
 
 
 def novelty(text: str) -> float:
