@@ -23,7 +23,7 @@ from radflow.records import Report, RewardScore
 from radflow.rewards import terms
 from radflow.rewards.adapters import SwiftReward, compute_score, score_texts
 from radflow.rewards.hierarchical import FAILED, TERMS, HierarchicalReward, OwnTerm, has_failed
-from radflow.rewards.remembered import Remembered
+from radflow.metrics.remembered import Remembered
 
 FINDINGS = "Small left pleural effusion. The heart is normal in size."
 IMPRESSION = "Small left pleural effusion."
