@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from radflow.metrics.clinical_scores import ClinicalReaders
+from radflow.metrics.report_scores import Counts, Written, finding_counts, score_report
+from radflow.metrics.summaries import differences, f1, summarise
 
 from radflow.config import EvaluateConfig
 from radflow.data.phantoms.chest import make_chest_case, make_chest_phantom
 from radflow.data.sections import parse_report, render_report
-from radflow.metrics.clinical_scores import ClinicalReaders
-from radflow.metrics.report_scores import Counts, Written, finding_counts, score_report
-from radflow.metrics.summaries import differences, f1, summarise
 from radflow.records import Finding, Score, Study
 
 TEXT = (

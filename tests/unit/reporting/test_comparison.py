@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from radflow.metrics.clinical_scores import ClinicalReaders
+from radflow.metrics.report_scores import Written, score_report
 
 from radflow.cli import main
 from radflow.data.sections import parse_report
 from radflow.jsonl import write_jsonl
-from radflow.metrics.clinical_scores import ClinicalReaders
-from radflow.metrics.report_scores import Written, score_report
 from radflow.records import Score, Study
 
 Run = Callable[..., tuple[int, str, str]]
