@@ -17,7 +17,7 @@ from radflow.metrics.lexical import (
     smoothed_bleu,
     tokenize,
 )
-from radflow.metrics.lexical import sentence_bleu as sentence_bleu_score
+from radflow.metrics.lexical import sentence_bleu as sentence_bleu_score  # NLTK's has that name
 
 ORDERS = range(1, MAX_ORDER + 1)
 WORDS = st.sampled_from(["no", "effusion", "pneumothorax", "heart", "."])
