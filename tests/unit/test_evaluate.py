@@ -21,7 +21,7 @@ from radflow.stages import evaluate
 
 TEXTS = {
     "tension": "FINDINGS: Large right tension pneumothorax.\nIMPRESSION: Tension pneumothorax.",
-    "edema": "FINDINGS: Severe pulmonary edema.\nIMPRESSION: Severe pulmonary edema.",
+    "edema": "FINDINGS: Moderate pulmonary edema.\nIMPRESSION: Moderate pulmonary edema.",
     "clear": "FINDINGS: The lungs are clear.\nIMPRESSION: No acute disease.",
 }
 STUDIES = [
