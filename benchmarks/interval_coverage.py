@@ -17,7 +17,7 @@ from radflow.metrics.lexical import bleu_from_counts
 from radflow.metrics.paired import paired_difference
 from radflow.metrics.resampling import Aggregate
 from radflow.metrics.statistics import bootstrap_interval, mean_of_rows
-from radflow.metrics.summaries import f1
+from radflow.metrics.sums import f1
 
 Matrix = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, int], Matrix]

@@ -18,8 +18,9 @@ from pathlib import Path
 
 from radflow.data.report_pairs import Case
 from radflow.data.sections import parse_report
+from radflow.metrics.collected import Collected
 from radflow.metrics.registry import find_metrics
-from radflow.metrics.score_summary import Collected, summarise
+from radflow.metrics.score_summary import summarise
 from radflow.metrics.scoring import make_plan, score_cases
 
 DATA = Path(os.environ.get("RADFLOW_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
@@ -62,7 +63,7 @@ def seconds(names: str | list[str], reports: list[str], count: int) -> tuple[flo
     """Processor seconds of scoring whole reports, and of summing up with 1,000 resamplings."""
     plan = make_plan(names, ("report",))
     pairs = list(cases(reports, count))
-    collected = Collected(plan)
+    collected = Collected(plan.metrics, plan.parts)
     start = time.process_time()
     for batch in score_cases(pairs, plan, system="x", workers=1):
         collected.add(batch)

@@ -19,7 +19,7 @@ from radflow.metrics.compare import compare_systems
 from radflow.metrics.lexical import bleu_from_counts
 from radflow.metrics.paired import paired_difference, paired_permutation
 from radflow.metrics.statistics import bootstrap_interval
-from radflow.records import Score
+from radflow.records import MetricRow
 
 Matrix = NDArray[np.float64]
 SAMPLES = 1000
@@ -52,15 +52,18 @@ def bleu_4(sums: Matrix) -> Matrix:
     return bleu_from_counts(sums, order=4)
 
 
-def scores(rows: Matrix, system: str) -> list[Score]:
+METRICS = ("bleu-1", "bleu-2", "bleu-3", "bleu-4", "rouge-l")
+
+
+def scores(rows: Matrix, system: str) -> list[MetricRow]:
     return [
-        Score(
+        MetricRow(
             study_id=str(number),
             system=system,
             part="report",
-            bleu=(0, 0, 0, 0),
-            rouge_l=float(row[0] / row[4]),
-            bleu_counts=tuple(int(count) for count in row),
+            reference=str(number),
+            values=dict.fromkeys(METRICS, 0.0),
+            statistics={"bleu": tuple(row.tolist()), "rouge": (0.0, 0.0, float(row[0] / row[4]))},
         )
         for number, row in enumerate(rows)
     ]

@@ -22,7 +22,8 @@ def score(
     prediction: Annotated[Path, typer.Option(help="The same kinds, or a run's predictions.jsonl.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for scores, summary and tables.")],
     metrics: Annotated[
-        str, typer.Option(help="Names and presets (fast, clinical, all), with commas; see radflow metrics.")
+        str,
+        typer.Option(help="Names and presets (fast, run, clinical, all), with commas; see radflow metrics."),
     ] = "fast",
     sections: Annotated[
         str, typer.Option(help="Parts to score, with commas.")
@@ -151,7 +152,9 @@ def audit(
 
 @scores.command()
 def compare(
-    first: Annotated[Path, typer.Argument(help="Folder with the first system's scores.jsonl.")],
+    first: Annotated[
+        Path, typer.Argument(help="Run folder, or one of radflow score, with the first system.")
+    ],
     second: Annotated[
         Path | None, typer.Argument(help="Folder with the second system's; default: the same folder.")
     ] = None,
@@ -164,7 +167,7 @@ def compare(
     ] = False,
     metrics: Annotated[
         list[str] | None,
-        typer.Option("--metric", help="Only this metric or pattern, e.g. 'report/*'; may be repeated."),
+        typer.Option("--metric", help="Only this one, e.g. bleu-4 or 'report/*'; may be repeated."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Folder for compare.json and .md; default: the first.")

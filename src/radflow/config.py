@@ -637,8 +637,14 @@ class EvaluateConfig(Section):
     )
     ontology: ModelName = Field(
         "chest-xray",
-        description="What rules read labels, consistency and criticality by: chest-xray, carotid-ultrasound "
-        "or a .yaml file (./ or / in front).",
+        description="What rules read labels, entities and consistency by: chest-xray, carotid-ultrasound "
+        "or a .yaml file (./ or / in front). Critical studies are those that annotate.* would call so.",
+    )
+    metrics: tuple[str, ...] = Field(
+        ("run",),
+        min_length=1,
+        description="Metrics and presets of `radflow metrics`. run takes milliseconds a report and needs no "
+        "model; add clinical, meteor, bertscore-minilm ... by name.",
     )
     baselines: bool = Field(
         True, description="Score the most frequent training report and the nearest image's report beside it."

@@ -322,49 +322,15 @@ class Difference(Record):
     studies: int
 
 
-class Score(Record):
-    """How one system's report for one study fares on one part of it.
-
-    Attributes:
-        system: the model, or the baseline that stands beside it.
-        part: whole report, Findings or Impression; a row exists only where the reference has that part.
-        bleu: sentence BLEU-1..4 (smoothing method 1), each in [0, 1].
-        rouge_l: F-measure in [0, 1].
-        bleu_counts: what corpus BLEU sums, see `metrics.lexical.BleuCounts.row`.
-        findings: on phantoms and the whole report only: (true positives, false positives, false negatives)
-            by observation against the truth table.
-        findings_with_side: the same where a finding counts as right only on the right side.
-        labels: (true positives, false positives, false negatives) by column of the ontology (chest: the
-            CheXpert classes), read by rules in both texts; uncertain counts as present, classes that neither
-            asserts are left out.
-        graph_f1: lexicon-graph F1, level partial; ``None`` where the reference names no entity.
-        is_consistent: for the whole report, whether its Findings and Impression agree; ``None`` where the
-            reference lacks one of them.
-        is_critical: whether the study's reference says something of which somebody must be told at once.
-    """
-
-    study_id: str
-    system: str
-    part: Literal["report", "findings", "impression"]
-    bleu: tuple[float, float, float, float]
-    rouge_l: float
-    bleu_counts: tuple[int, ...]
-    findings: dict[str, tuple[int, int, int]] | None = None
-    findings_with_side: dict[str, tuple[int, int, int]] | None = None
-    labels: dict[str, tuple[int, int, int]]
-    graph_f1: float | None
-    is_consistent: bool | None = None
-    is_critical: bool
-
-
 class MetricRow(Record):
-    """All metrics of one system's report for one study, on one part of it: what `radflow score` stores.
+    """All metrics of one system's report for one study, on one part of it.
 
     Attributes:
         patient_id: studies of one patient are not independent, so intervals draw patients where known.
         system: who wrote the report.
         part: a row exists only where the reference has that part.
-        is_critical: whether the reference is a critical case, by rules.
+        reference: digest of the part's reference text: systems are compared on the same references only.
+        is_critical: whether the reference is a critical case; ``None`` where nobody could decide.
         values: the metric of this study alone; ``None`` where it is undefined (0 / 0).
         statistics: what the metrics of a whole set are computed from, by name (`Metric.reads`): summed or
             averaged over studies, never from the values. ``None`` in it: not scored.
@@ -374,6 +340,7 @@ class MetricRow(Record):
     patient_id: str | None = None
     system: str = "system"
     part: Part
+    reference: str
     is_critical: bool | None = None
     values: dict[str, float | None]
     statistics: dict[str, tuple[float | None, ...]]

@@ -93,7 +93,7 @@ def test_the_rule_catches(source: str, target: str) -> None:
 @pytest.mark.parametrize(
     ("source", "target"),
     [
-        ("radflow.metrics.report_scores", "radflow.data.sections"),
+        ("radflow.metrics.run_scores", "radflow.data.sections"),
         ("radflow.stages.pipeline", "radflow.stages"),
         ("radflow.cli", "radflow.stages.pipeline"),
         ("radflow.cli", "radflow"),

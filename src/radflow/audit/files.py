@@ -23,7 +23,7 @@ from radflow.data.report_files import read_parsed, whole_file
 from radflow.data.report_pairs import ReportFile
 from radflow.errors import DataError
 from radflow.jsonl import write_json, write_text_atomically
-from radflow.metrics.score_files import declaration, file_facts
+from radflow.metrics.score_files import file_facts
 from radflow.metrics.scoring import Plan
 from radflow.reporting.heat_map import heat_map_file
 from radflow.terminal import console, print_result, print_table
@@ -127,7 +127,7 @@ def _provenance(
         "limit": options.limit,
         "seed": options.seed,
         "reward": reward.model_dump(mode="json"),
-        "metrics": {metric.name: declaration(metric) for metric in plan.metrics},
+        "metrics": {metric.name: metric.described() for metric in plan.metrics},
         "not_run": dict(plan.not_run),
     }
 

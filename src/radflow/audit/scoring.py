@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -121,7 +122,7 @@ def plan_of(names: str) -> Plan:
             kept.remove(name)
             not_run[name] = "its value depends on the other reports"
     plan = make_plan(kept, ["report"])
-    return Plan(plan.metrics, plan.parts, plan.scorers, not_run)
+    return replace(plan, not_run=not_run)
 
 
 def _attempt(name: str) -> Plan | str:
@@ -167,7 +168,7 @@ def _values(
     if not plan.metrics:
         yield from ({} for _ in cases)
         return
-    for batch in score_cases(cases, plan, system="audit", workers=workers, total=total):
+    for batch in score_cases(cases, plan, system="audit", workers=workers, total=total, decides=False):
         yield from (row.values for row in batch)
 
 

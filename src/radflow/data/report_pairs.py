@@ -16,7 +16,7 @@ from radflow.data.sections import parse_report, render_report
 from radflow.data.sources.checks import field_text, id_text, is_empty
 from radflow.data.tables import Row, read_rows, require_columns
 from radflow.errors import DataError
-from radflow.records import LeftOut, Report
+from radflow.records import Finding, LeftOut, Report
 
 ID_COLUMNS = ("study_id", "id")
 PATIENT_COLUMNS = ("patient_id", "subject_id")
@@ -29,12 +29,21 @@ OF_EITHER = ("report", "text")
 
 
 class Case(NamedTuple):
-    """A study whose report somebody wrote anew."""
+    """A study whose report somebody wrote anew.
+
+    Attributes:
+        systems: all that wrote exactly this; empty where it doesn't matter who.
+        is_critical: whether the reference is a critical case, where that is decided; ``None`` where it isn't.
+        truth: what a phantom has, whatever its reference says.
+    """
 
     study_id: str
     patient_id: str | None
     reference: Report
     prediction: Report
+    systems: tuple[str, ...] = ()
+    is_critical: bool | None = None
+    truth: tuple[Finding, ...] | None = None
 
 
 class _Half(NamedTuple):

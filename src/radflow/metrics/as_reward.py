@@ -13,8 +13,8 @@ from typing import Any
 from radflow.data.sections import parse_report
 from radflow.errors import ConfigError
 from radflow.metrics.registry import find_metric
+from radflow.metrics.report_parts import texts_of
 from radflow.metrics.score import LoadedMetric
-from radflow.metrics.scoring import texts_of
 from radflow.records import Part
 
 Completion = str | Sequence[Mapping[str, Any]]

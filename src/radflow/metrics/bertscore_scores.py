@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from radflow.metrics.declaration import Mean, Metric, Pair, Statistics, declared
+from radflow.metrics.declaration import Metric, Pair, Statistics, declared
+from radflow.metrics.sums import Mean
 from radflow.registry import resolve
 
 ENCODERS = {"bertscore": "radflow.metrics.embedding:BERTScore"}

@@ -6,21 +6,29 @@ They differ in what a token is, in smoothing, and in whether a set's score is th
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 
 import numpy as np
 
-from radflow.metrics.declaration import MeanOf, Metric, Pair, Statistics, SumOf, declared
-from radflow.metrics.lexical import MAX_ORDER, bleu_from_counts, tokenize
+from radflow.metrics.declaration import Metric, Pair, Statistics, declared
+from radflow.metrics.lexical import (
+    MAX_ORDER,
+    CountedReference,
+    bleu_from_counts,
+    smoothed_bleu,
+    split_counts,
+    tokenize,
+)
 from radflow.metrics.resampling import Matrix
+from radflow.metrics.sums import MeanOf, SumOf
 
 PAPINENI = "Papineni et al., ACL 2002"
-EPSILON = 0.1
-"""What a count of 0 becomes in smoothing method 1 of Chen and Cherry, 2014, at NLTK's default."""
 TINY, SMALL = 1e-15, 1e-9
 """What pycocoevalcap adds to the matches and to the n-grams of each order."""
+
+REMEMBERED_REFERENCES = 64
+"""The reports of several systems for one study come one after the other."""
 
 Tokens = Callable[[str], Sequence[str]]
 
@@ -35,34 +43,20 @@ def radcliq_tokens(text: str) -> list[str]:
     return text.lower().replace(".", " .").split(" ")
 
 
-def ngram_counts(reference: Sequence[str], prediction: Sequence[str]) -> tuple[float, ...]:
-    """(10,) clipped matches and n-grams of the prediction for orders 1 to 4, then both lengths."""
-    matches, totals = [], []
-    for order in range(1, MAX_ORDER + 1):
-        written = _ngrams(prediction, order)
-        expected = _ngrams(reference, order)
-        matches.append(
-            sum(min(count, expected[ngram]) for ngram, count in written.items() if ngram in expected)
-        )
-        totals.append(max(0, len(prediction) - order + 1))
-    return (*matches, *totals, len(reference), len(prediction))
-
-
-def _ngrams(tokens: Sequence[str], order: int) -> Counter[tuple[str, ...]]:
-    return Counter(zip(*(tokens[start:] for start in range(order)), strict=False))
-
-
 class Bleu:
     """Statistics of BLEU: n-gram counts of one kind of token."""
 
     def __init__(self, name: str, tokens: Tokens) -> None:
         self.name, self.tokens = name, tokens
+        self._counted = lru_cache(maxsize=REMEMBERED_REFERENCES)(self._count)
 
     def __call__(self, pairs: Sequence[Pair]) -> list[Statistics]:
         return [
-            {self.name: ngram_counts(self.tokens(pair.reference), self.tokens(pair.prediction))}
-            for pair in pairs
+            {self.name: self._counted(pair.reference).counts(self.tokens(pair.prediction))} for pair in pairs
         ]
+
+    def _count(self, text: str) -> CountedReference:
+        return CountedReference(self.tokens(text))
 
 
 @lru_cache(maxsize=1)
@@ -84,29 +78,9 @@ SACRE = partial(Bleu, "sacrebleu", sacrebleu_tokens)
 RADCLIQ = partial(Bleu, "radcliq-bleu", radcliq_tokens)
 
 
-def _split(counts: Matrix) -> tuple[Matrix, Matrix, Matrix, Matrix]:
-    return (
-        counts[..., :MAX_ORDER],
-        counts[..., MAX_ORDER : 2 * MAX_ORDER],
-        counts[..., 2 * MAX_ORDER],
-        counts[..., 2 * MAX_ORDER + 1],
-    )
-
-
-def smoothed_bleu(counts: Matrix, *, order: int) -> Matrix:
-    """(..., 10) counts of one pair -> (...) BLEU with smoothing method 1; 0 where no token is shared."""
-    matches, totals, reference, written = _split(counts)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        precision = np.where(matches > 0, matches, EPSILON) / np.maximum(totals, 1)
-        score = np.exp(
-            np.log(precision[..., :order]).mean(axis=-1) + np.minimum(0.0, 1.0 - reference / written)
-        )
-    return np.where((matches[..., 0] > 0) & (written > 0), score, 0.0)
-
-
 def coco_bleu(counts: Matrix, *, order: int) -> Matrix:
     """(..., 10) counts -> (...) BLEU as pycocoevalcap computes it, of a pair and of a set alike."""
-    matches, totals, reference, written = _split(counts)
+    matches, totals, reference, written = split_counts(counts)
     precision = (matches[..., :order] + TINY) / (totals[..., :order] + SMALL)
     ratio = (written + TINY) / (reference + SMALL)
     with np.errstate(over="ignore", under="ignore"):
@@ -120,7 +94,7 @@ def sacrebleu_score(counts: Matrix, *, effective_order: bool) -> Matrix:
         effective_order: average only the orders that the prediction is long enough for: sacreBLEU's advice
             for single sentences.
     """
-    matches, totals, reference, written = _split(counts)
+    matches, totals, reference, written = split_counts(counts)
     has = totals > 0
     misses = np.cumsum((matches == 0) & has, axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):

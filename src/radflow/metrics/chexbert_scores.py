@@ -8,9 +8,10 @@ import numpy as np
 
 from radflow.clinical.chexpert_classes import LabelValue
 from radflow.clinical.hub_chexbert import CheXbert
-from radflow.metrics.declaration import Mean, Metric, Pair, Statistics, declared
+from radflow.metrics.declaration import Metric, Pair, Statistics, declared
 from radflow.metrics.label_scores import label_statistics
 from radflow.metrics.resampling import Matrix
+from radflow.metrics.sums import Mean
 
 
 class ChexbertScores:

@@ -11,7 +11,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from radflow.metrics.bleu import coco_tokens
-from radflow.metrics.declaration import EXAMPLE, Mean, Metric, Pair, Statistics, declared
+from radflow.metrics.declaration import EXAMPLE, Metric, Pair, Statistics, declared
+from radflow.metrics.lexical import ngrams
+from radflow.metrics.sums import Mean
 from radflow.records import Part
 
 ORDERS = (1, 2, 3, 4)
@@ -21,10 +23,10 @@ SIGMA = 6.0
 Ngrams = tuple[Counter[tuple[str, ...]], ...]
 
 
-def ngrams(text: str) -> Ngrams:
+def ngrams_of(text: str) -> Ngrams:
     """Counts of the n-grams of order 1 to 4, lower-cased tokens at white space."""
     tokens = coco_tokens(text)
-    return tuple(Counter(zip(*(tokens[start:] for start in range(order)), strict=False)) for order in ORDERS)
+    return tuple(ngrams(tokens, order) for order in ORDERS)
 
 
 class Rarity:
@@ -33,21 +35,30 @@ class Rarity:
     def __init__(self) -> None:
         self.references = 0
         self._with: Counter[tuple[str, ...]] = Counter()
+        self._weights: dict[tuple[str, ...], float] = {}
 
     def add(self, reference: str) -> None:
         self.references += 1
-        for counts in ngrams(reference):
+        self._weights.clear()
+        for counts in ngrams_of(reference):
             self._with.update(counts.keys())
 
     def weigh(self, counts: Counter[tuple[str, ...]]) -> dict[tuple[str, ...], float]:
         """Each n-gram's count times the log of references / references that have it."""
-        total = math.log(self.references)
-        return {gram: count * (total - math.log(max(1, self._with[gram]))) for gram, count in counts.items()}
+        return {gram: count * self._weight(gram) for gram, count in counts.items()}
+
+    def _weight(self, gram: tuple[str, ...]) -> float:
+        weight = self._weights.get(gram)
+        if weight is None:
+            weight = math.log(self.references) - math.log(max(1, self._with[gram]))
+            if gram in self._with:  # those of predictions alone could be any number
+                self._weights[gram] = weight
+        return weight
 
 
 def cider(*, reference: str, prediction: str, rarity: Rarity) -> float:
     """CIDEr of one pair in [0, 10]; 0 where every n-gram of the reference is in all references."""
-    expected, written = ngrams(reference), ngrams(prediction)
+    expected, written = ngrams_of(reference), ngrams_of(prediction)
     apart = expected[1].total() - written[1].total()  # lengths are counted in pairs of words, as published
     penalty = math.exp(-(apart**2) / (2 * SIGMA**2))
     similar = [_cosine(rarity.weigh(a), rarity.weigh(b)) for a, b in zip(expected, written, strict=True)]

@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 import numpy as np
 
-from radflow.errors import DataError
-from radflow.metrics.paired import (
-    bootstrap_difference,
-    cohens_dz,
-    difference_of,
-    holm,
-    permutation_p,
-    side_by_side,
-    swap_rows,
-)
-from radflow.metrics.resampling import Aggregate, Matrix, bootstrap_sums, cluster_sums, scored, swap_sums
-from radflow.metrics.statistics import mean_of_rows
-from radflow.metrics.summaries import Statistic, statistics_of
-from radflow.records import Difference, Record, Score
+from radflow.errors import DataError, RunError
+from radflow.metrics.collected import Collected, Columns, Drawing, Drawn, Name, paired_columns
+from radflow.metrics.declaration import CHEST, Metric, Vocabulary
+from radflow.metrics.paired import bootstrap_difference, cohens_dz, difference_of, holm, permutation_p
+from radflow.metrics.registry import METRICS, find_metric
+from radflow.metrics.report_parts import PARTS
+from radflow.metrics.sums import Sums
+from radflow.records import Difference, MetricRow, Record
 from radflow.registry import nearest
-
-Patients = Mapping[str, str | None]
 
 
 class Comparison(Record):
     """One metric of two systems, on the studies that both have a score for.
 
     Attributes:
-        metric: ``part/metric``, see `summaries.summarise`.
+        metric: ``part/metric``, for single labels ``part/metric/label``; ``critical/`` in front stands
+            for the critical studies only.
         studies: how many the numbers rest on.
         first, second: the two values; ``None`` where a metric is undefined (0 / 0).
         difference: first minus second, by paired bootstrap; ``None`` without both values.
@@ -56,27 +50,33 @@ class PairedScores(NamedTuple):
     A study of which the two have different parts is among the latter with the parts that only one has.
     """
 
-    first: list[Score]
-    second: list[Score]
+    first: list[MetricRow]
+    second: list[MetricRow]
     only_first: tuple[str, ...]
     only_second: tuple[str, ...]
 
 
-def pair_scores(first: Sequence[Score], second: Sequence[Score]) -> PairedScores:
+def pair_scores(first: Sequence[MetricRow], second: Sequence[MetricRow]) -> PairedScores:
     """Match the rows of two systems by study and part.
 
     Raises:
-        DataError: a system has two rows for a study's part, or the two were scored against other references.
+        DataError: a system has two rows for a study's part, or the two disagree on its reference or patient.
     """
     rows_a, rows_b = _by_key(first), _by_key(second)
     shared = sorted(rows_a.keys() & rows_b.keys())
     for key in shared:
-        # The reference's length is among the counts of corpus BLEU.
-        if rows_a[key].bleu_counts[-2] != rows_b[key].bleu_counts[-2]:
+        one, other = rows_a[key], rows_b[key]
+        if one.reference != other.reference:
             raise DataError(
                 "the two systems were scored against different references",
                 where=f"study {key[0]}, {key[1]}",
                 next_step="Score both against the same reports.",
+            )
+        if one.patient_id and other.patient_id and one.patient_id != other.patient_id:
+            raise DataError(
+                "the two folders say that this study is of different patients",
+                where=f"study {key[0]}",
+                next_step="Compare runs on the same data.",
             )
     return PairedScores(
         [rows_a[key] for key in shared],
@@ -86,8 +86,8 @@ def pair_scores(first: Sequence[Score], second: Sequence[Score]) -> PairedScores
     )
 
 
-def _by_key(scores: Sequence[Score]) -> dict[tuple[str, str], Score]:
-    rows: dict[tuple[str, str], Score] = {}
+def _by_key(scores: Sequence[MetricRow]) -> dict[tuple[str, str], MetricRow]:
+    rows: dict[tuple[str, str], MetricRow] = {}
     for score in scores:
         if (score.study_id, score.part) in rows:
             raise DataError(
@@ -100,33 +100,35 @@ def _by_key(scores: Sequence[Score]) -> dict[tuple[str, str], Score]:
 
 
 def compare_systems(
-    first: Sequence[Score],
-    second: Sequence[Score],
+    first: Sequence[MetricRow],
+    second: Sequence[MetricRow],
     *,
     samples: int,
     seed: int,
     confidence: float = 0.95,
-    patients: Patients | None = None,
     metrics: Sequence[str] = (),
+    vocabulary: Vocabulary = CHEST,
 ) -> list[Comparison]:
-    """Compare two systems in every metric that their scores have.
+    """Compare two systems in every metric that both were scored with.
 
     All metrics of the same studies share one set of draws, the same as `paired.paired_difference` and
-    `paired.paired_permutation` take for one metric.
+    `paired.paired_permutation` take for one metric. Patients with several studies are drawn and swapped as a
+    whole; a study is critical where the first system's rows say so.
 
     Args:
         first, second: rows of two systems on the same studies.
         samples: resamplings and random swaps.
         confidence: coverage of the intervals.
-        patients: patient of each study; those with several studies are drawn and swapped as a whole.
-        metrics: names or patterns (``report/*``) of the metrics wanted; none stands for all. Holm's
-            correction is over these, so choose before looking.
+        metrics: what is wanted, see `is_wanted`; none stands for all that any study has a score of, without
+            those of single labels. Holm's correction is over these, so choose before looking.
+        vocabulary: of the examination that was scored.
 
     Returns:
-        One comparison per metric, in the order of `summaries.statistics_of`.
+        One comparison per metric: part by part, then those of the critical studies.
 
     Raises:
         DataError: the systems don't have the same studies, or no metric of that name; see `pair_scores`.
+        RunError: the rows are of another version of radflow.
     """
     pairs = pair_scores(first, second)
     if pairs.only_first or pairs.only_second:
@@ -136,93 +138,144 @@ def compare_systems(
             where=f"e.g. {(pairs.only_first or pairs.only_second)[0]}",
             next_step="Compare pair_scores(...).first with .second, which both have.",
         )
-    statistics = _chosen(list(statistics_of([*pairs.first, *pairs.second])), metrics)
-    paired = [_pair(statistic) for statistic in statistics]
-    compared: dict[str, Comparison] = {}
-    for study_ids in dict.fromkeys(metric.study_ids for metric in paired):
-        group = [metric for metric in paired if metric.study_ids == study_ids]
-        compared.update(
-            (row.metric, row)
-            for row in _compare_group(
-                group, samples=samples, seed=seed, confidence=confidence, patients=patients
+    sides = _collect(pairs, vocabulary)
+    known = list(_keys(sides[0]))
+    wanted = _chosen(known, metrics)
+    drawing = Drawing(samples, seed, swaps=True)
+    found = {row.metric: row for row in _compared(sides, drawing, wanted.__contains__, confidence)}
+    rows = [
+        found.get(key) or Comparison(metric=key, studies=0, first=None, second=None)
+        for key in known
+        if key in wanted and (key in found or metrics)
+    ]
+    corrected = iter(holm([row.p for row in rows if row.p is not None]))
+    return [row if row.p is None else row.model_copy(update={"p_holm": next(corrected)}) for row in rows]
+
+
+def _collect(pairs: PairedScores, vocabulary: Vocabulary) -> tuple[Collected, Collected]:
+    """Both systems' rows with the metrics that all of their rows have, and the patients that either knows."""
+    metrics = _metrics_of([*pairs.first, *pairs.second], vocabulary)
+    sides = Collected(metrics, PARTS), Collected(metrics, PARTS)
+    patients = [one.patient_id or other.patient_id for one, other in zip(*pairs[:2], strict=True)]
+    for side, rows in zip(sides, pairs[:2], strict=True):
+        known = zip(rows, patients, strict=True)
+        side.add([row.model_copy(update={"patient_id": patient}) for row, patient in known])
+    return sides
+
+
+def _metrics_of(rows: Sequence[MetricRow], vocabulary: Vocabulary) -> list[Metric]:
+    names: dict[str, None] = {}
+    lacking: set[str] = set()
+    by_part = {part: [row for row in rows if row.part == part] for part in PARTS}
+    for own in by_part.values():
+        every = dict.fromkeys(name for row in own for name in row.values)
+        names |= every
+        lacking |= {name for name in every if not all(name in row.values for row in own)}
+    metrics = []
+    for name in names:
+        if name in lacking:
+            continue  # only one of the two was scored with it
+        metric = find_metric(name).bound(vocabulary) if name in METRICS else None
+        parts = [part for part in PARTS if metric is not None and part in metric.sections]
+        mine = [row for part in parts for row in by_part[part]]
+        if metric is None or not all(read in row.statistics for row in mine for read in metric.reads):
+            raise RunError(
+                f"the scores hold {name} as this version of radflow doesn't know it",
+                next_step="Score again: radflow score, or radflow run CONFIG --redo evaluate.",
             )
-        )
-    tested = [row for metric in paired if (row := compared[metric.name]).p is not None]
-    corrected = holm([row.p for row in tested if row.p is not None])
-    for row, p_holm in zip(tested, corrected, strict=True):
-        compared[row.metric] = row.model_copy(update={"p_holm": p_holm})
-    return [compared[metric.name] for metric in paired]
+        metrics.append(metric)
+    return metrics
 
 
-def _chosen(statistics: Sequence[Statistic], patterns: Sequence[str]) -> list[Statistic]:
-    names = [statistic.name for statistic in statistics]
+def _key(subset: str, part: str, name: Name) -> str:
+    key = "/".join([part, *filter(None, name)])
+    return f"critical/{key}" if subset == "critical" else key
+
+
+def _keys(collected: Collected) -> Iterator[str]:
+    """Everything that can be compared, in order; single labels of all studies only."""
+    for subset in ("all", "critical"):
+        for part in collected.parts:
+            if not collected.subsets(part)[subset].any():
+                continue
+            for metric in collected.of_part(part):
+                labels = metric.per_label if subset == "all" else ()
+                yield from (_key(subset, part, (metric.name, label)) for label in ("", *labels))
+
+
+def is_label(key: str) -> bool:
+    return key.removeprefix("critical/").count("/") == 2
+
+
+def is_wanted(key: str, pattern: str) -> bool:
+    """Whether a key is what somebody asked for.
+
+    Args:
+        pattern: ``bleu-4`` is the metric in every part, ``report/bleu-4`` in one, ``critical/*`` all of the
+            critical studies, ``report/hallucination-rate/*`` each label's.
+    """
+    if is_label(key) and pattern.count("/") < 2:
+        return False
+    named = key if "/" in pattern or key.startswith("critical/") else key.partition("/")[2]
+    return named == pattern or fnmatchcase(named, pattern)
+
+
+def _chosen(keys: Sequence[str], patterns: Sequence[str]) -> set[str]:
+    if not patterns:
+        return {key for key in keys if not is_label(key)}
+    chosen: set[str] = set()
     for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names):
+        matched = [key for key in keys if is_wanted(key, pattern)]
+        if not matched:
+            plain = [key for key in keys if not is_label(key) and not key.startswith("critical/")]
+            names = plain if "/" in pattern else list(dict.fromkeys(key.partition("/")[2] for key in plain))
             raise DataError(
                 f"no metric {pattern!r} among the scores",
                 next_step=f"{nearest(pattern, names)}Known: {', '.join(names)}.",
             )
-    wanted = patterns or ("*",)
-    return [
-        statistic
-        for statistic in statistics
-        if any(fnmatchcase(statistic.name, pattern) for pattern in wanted)
-    ]
+        chosen.update(matched)
+    return chosen
 
 
-class _PairedMetric(NamedTuple):
-    """A metric with (studies, 2 * columns) rows of the studies that both systems have a score for."""
-
-    name: str
-    study_ids: tuple[str, ...]
-    rows: Matrix
-    aggregate: Aggregate
-
-
-def _pair(statistic: Statistic) -> _PairedMetric:
-    """Rows of both systems, stacked -> side by side, without studies that either has no score for."""
-    half = len(statistic.rows) // 2
-    ids = statistic.study_ids[:half]
-    if ids != statistic.study_ids[half:]:
-        raise DataError(f"only one of the systems has a score for some studies in {statistic.name}")
-    rows = side_by_side(statistic.rows[:half], statistic.rows[half:])
-    keep = scored(rows)
-    if statistic.aggregate is mean_of_rows:
-        keep &= (rows[:, 1] > 0) & (rows[:, 3] > 0)
-    kept = tuple(study for study, is_kept in zip(ids, keep, strict=True) if is_kept)
-    return _PairedMetric(statistic.name, kept, rows[keep], statistic.aggregate)
-
-
-def _compare_group(
-    metrics: Sequence[_PairedMetric], *, samples: int, seed: int, confidence: float, patients: Patients | None
-) -> list[Comparison]:
-    """Metrics of the same studies: their columns are drawn and swapped together, once."""
-    studies = len(metrics[0].rows)
-    if studies == 0:
-        return [Comparison(metric=metric.name, studies=0, first=None, second=None) for metric in metrics]
-    clusters = None if patients is None else [patients.get(study) for study in metrics[0].study_ids]
-    units = [cluster_sums(metric.rows, clusters) for metric in metrics]
-    borders = np.cumsum([rows.shape[1] for rows in units])[:-1]
-    drawn = np.split(bootstrap_sums(np.hstack(units), samples=samples, seed=seed), borders, axis=1)
-    swaps, is_exact = swap_sums(np.hstack([swap_rows(rows) for rows in units]), samples=samples, seed=seed)
-    compared = []
-    for metric, sums, swapped in zip(metrics, drawn, np.split(swaps, borders, axis=1), strict=True):
-        total = metric.rows.sum(axis=0)
-        values = [float(value) for value in metric.aggregate(total.reshape(2, -1))]
-        first, second = (value if np.isfinite(value) else None for value in values)
-        row = Comparison(metric=metric.name, studies=studies, first=first, second=second)
-        if first is not None and second is not None:
-            draws = difference_of(sums, metric.aggregate)
-            null = difference_of(total + swapped, metric.aggregate)
-            is_mean = metric.aggregate is mean_of_rows
-            row = row.model_copy(
-                update={
-                    "difference": bootstrap_difference(
-                        first - second, draws, confidence=confidence, units=len(units[0]), studies=studies
-                    ),
-                    "p": permutation_p(null, first - second, is_exact=is_exact),
-                    "effect_size": cohens_dz(metric.rows[:, 0], metric.rows[:, 2]) if is_mean else None,
-                }
+def _compared(
+    sides: tuple[Collected, Collected],
+    drawing: Drawing,
+    wanted: Callable[[str], bool],
+    confidence: float,
+) -> Iterator[Comparison]:
+    for part in PARTS:
+        for subset, mask in sides[0].subsets(part).items():
+            columns = (
+                own
+                for each in paired_columns(*sides, part, labels=subset == "all")
+                if (own := _only(each, lambda name: wanted(_key(subset, part, name)))).sums  # noqa: B023
             )
-        compared.append(row)
-    return compared
+            patients = replace(drawing, patients=sides[0].patients(part))
+            for found in patients.of(columns, mask) if mask.any() else ():
+                for name, sums in found.sums.items():
+                    yield _comparison(_key(subset, part, name), sums, found, confidence)
+
+
+def _only(columns: Columns, wanted: Callable[[Name], bool]) -> Columns:
+    return columns._replace(sums={name: sums for name, sums in columns.sums.items() if wanted(name)})
+
+
+def _comparison(key: str, sums: Sums, found: Drawn, confidence: float) -> Comparison:
+    total, studies = found.rows.sum(axis=0), len(found.rows)
+    values = [float(value) for value in sums.aggregate(total.reshape(2, -1))]
+    first, second = (value if np.isfinite(value) else None for value in values)
+    if first is None or second is None:
+        return Comparison(metric=key, studies=studies, first=first, second=second)
+    draws = difference_of(found.draws, sums.aggregate)
+    null = difference_of(total + found.swaps, sums.aggregate)
+    return Comparison(
+        metric=key,
+        studies=studies,
+        first=first,
+        second=second,
+        difference=bootstrap_difference(
+            first - second, draws, confidence=confidence, units=found.units, studies=studies
+        ),
+        p=permutation_p(null, first - second, is_exact=found.is_exact),
+        effect_size=cohens_dz(found.rows[:, 0], found.rows[:, 2]) if sums.is_mean else None,
+    )

@@ -16,9 +16,9 @@ from radflow.config import CompositeConfig
 from radflow.data.sections import parse_report
 from radflow.metrics.embedding import BERTScore
 from radflow.metrics.encoders import LEXICAL, default_encoder
-from radflow.metrics.lexical import WORD, rouge_l, sentence_bleu_score
+from radflow.metrics.lexical import WORD, rouge_l, sentence_bleu
 from radflow.metrics.registry import GRAPH_METRICS
-from radflow.metrics.report_scores import parts_of
+from radflow.metrics.report_parts import parts_of
 from radflow.records import Report
 from radflow.registry import resolve
 
@@ -128,7 +128,7 @@ class CompositeScorer:
 
     def _bleu(self, references: Sequence[str], predictions: Sequence[str]) -> list[float | None]:
         return [
-            sentence_bleu_score(reference=reference, prediction=prediction, order=2)
+            sentence_bleu(reference=reference, prediction=prediction, order=2)
             for reference, prediction in zip(references, predictions, strict=True)
         ]
 

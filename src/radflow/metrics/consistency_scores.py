@@ -7,7 +7,8 @@ from functools import partial
 from typing import get_args
 
 from radflow.clinical.consistency import LabelConsistency, has_both_sections
-from radflow.metrics.declaration import Mean, Metric, Pair, Statistics, declared
+from radflow.metrics.declaration import Metric, Pair, Statistics, declared, read_by
+from radflow.metrics.sums import Mean
 from radflow.records import ConflictKind
 
 KINDS: tuple[ConflictKind, ...] = get_args(ConflictKind)
@@ -23,8 +24,8 @@ SAYS = {
 class ConsistencyScores:
     """Statistics of consistency: whether a report agrees with itself, and which kinds of problem it has."""
 
-    def __init__(self) -> None:
-        self.rules = LabelConsistency("chest-xray")
+    def __init__(self, *, ontology: str = "chest-xray") -> None:
+        self.rules = LabelConsistency(ontology)
 
     def __call__(self, pairs: Sequence[Pair]) -> list[Statistics]:
         return [{"consistency": self._check(pair)} for pair in pairs]
@@ -47,6 +48,7 @@ _make = partial(
     reads=("consistency",),
     sections=("report",),
     backend="rules (chest-xray)",
+    of=read_by,
     citation="radflow; after RadFlow, arXiv 2511.10065",
     cost="2 ms",
     identical="its own consistency; human reports aren't all consistent",

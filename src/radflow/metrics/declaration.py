@@ -1,19 +1,20 @@
-"""What a metric declares of itself, and how the numbers stored per study become the number of a set"""
+"""What a metric declares of itself: meaning, range, what it needs, how it is computed from what is stored"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal, NamedTuple, Protocol, cast, runtime_checkable
 
 import numpy as np
 
-from radflow.metrics.resampling import Aggregate, Matrix
-from radflow.metrics.statistics import mean_of_rows
-from radflow.records import Part, Report
+from radflow.clinical.chexpert_classes import CHEXPERT_CLASSES
+from radflow.metrics.report_parts import PARTS
+from radflow.metrics.resampling import Matrix
+from radflow.metrics.sums import Sums
+from radflow.records import Finding, Part, Report
 
-PARTS: tuple[Part, ...] = ("report", "findings", "impression")
 Statistics = dict[str, tuple[float, ...]]
 """What a scorer finds out about one pair, by name; NaN where nothing could be scored."""
 
@@ -25,6 +26,7 @@ class Pair(NamedTuple):
         reference: never empty: a study whose reference lacks the part is left out and counted.
         prediction: empty where the written report lacks the part.
         expected, written: both reports whole, for metrics that need both sections of one.
+        truth: what a phantom has, whatever its reference says; ``None`` where nobody knows.
     """
 
     study_id: str
@@ -33,10 +35,33 @@ class Pair(NamedTuple):
     prediction: str
     expected: Report
     written: Report
+    truth: tuple[Finding, ...] | None = None
+
+
+class Vocabulary(NamedTuple):
+    """The names of one kind of examination, which decide how many numbers are stored of a study.
+
+    Attributes:
+        ontology: what rules read by.
+        columns: its labels, in the order in which they are stored.
+        no_finding: the label that says that there is nothing.
+    """
+
+    ontology: str = "chest-xray"
+    columns: tuple[str, ...] = CHEXPERT_CLASSES
+    no_finding: str | None = CHEXPERT_CLASSES[0]
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """The columns that can be made up or left out."""
+        return tuple(name for name in self.columns if name != self.no_finding)
+
+
+CHEST = Vocabulary()
 
 
 class Scorer(Protocol):
-    """Pairs -> the statistics of each, in their order. Made without arguments from `Metric.scorers`."""
+    """Pairs -> the statistics of each, in their order. Opened by `scoring.open_scorer`."""
 
     def __call__(self, pairs: Sequence[Pair]) -> list[Statistics]: ...
 
@@ -46,89 +71,6 @@ class Fitted(Protocol):
     """A scorer whose numbers depend on the whole set, which it has to see before it scores."""
 
     def fit(self, pairs: Iterable[Pair]) -> None: ...
-
-
-class Sums(Protocol):
-    """From what is stored to what is summed over studies, and from the sums to the metric."""
-
-    def rows(self, stored: Matrix) -> Matrix:
-        """(studies, numbers) as stored -> (studies, columns) whose sums `aggregate` takes; without NaN."""
-        ...
-
-    def aggregate(self, sums: Matrix) -> Matrix:
-        """(..., columns) sums -> (...) values, NaN where undefined (0 / 0)."""
-        ...
-
-    def key(self) -> Hashable:
-        """Equal for metrics whose `rows` are the same: these are computed and resampled once."""
-        ...
-
-
-@dataclass(frozen=True)
-class Mean:
-    """The mean over the studies that have a score, of one stored number."""
-
-    column: int = 0
-
-    def rows(self, stored: Matrix) -> Matrix:
-        values = stored[:, self.column]
-        return np.stack([np.nan_to_num(values), ~np.isnan(values)], axis=-1).astype(np.float64)
-
-    def aggregate(self, sums: Matrix) -> Matrix:
-        return mean_of_rows(sums)
-
-    def key(self) -> Hashable:
-        return self
-
-
-@dataclass(frozen=True)
-class MeanOf:
-    """The mean over studies of a number that is computed from those stored, (studies, k) -> (studies,)."""
-
-    of: Aggregate
-
-    def rows(self, stored: Matrix) -> Matrix:
-        return Mean().rows(self.of(stored)[:, None])
-
-    def aggregate(self, sums: Matrix) -> Matrix:
-        return mean_of_rows(sums)
-
-    def key(self) -> Hashable:
-        return self
-
-
-@dataclass(frozen=True)
-class SumOf:
-    """A function of the sums of the stored numbers: what corpus scores are."""
-
-    of: Aggregate
-
-    def rows(self, stored: Matrix) -> Matrix:
-        return np.nan_to_num(stored)
-
-    def aggregate(self, sums: Matrix) -> Matrix:
-        return self.of(sums)
-
-    def key(self) -> Hashable:
-        return SumOf
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """One stored number summed over studies, divided by another one summed: NaN where that sum is 0."""
-
-    over: int
-    under: int
-
-    def rows(self, stored: Matrix) -> Matrix:
-        return np.nan_to_num(stored)
-
-    def aggregate(self, sums: Matrix) -> Matrix:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(sums[..., self.over] / sums[..., self.under])
-
-    def key(self) -> Hashable:
-        return SumOf
 
 
 REFERENCE = "The heart is mildly enlarged. Small left pleural effusion. No pneumothorax."
@@ -163,6 +105,8 @@ class Metric:
         symmetric: whether reference and prediction can be exchanged without a change.
         corpus_dependent: whether a study's value depends on the other references of the set.
         per_label: the same metric of single labels.
+        of: the same metric for the names of another examination, ``None`` where they have no such metric.
+            Metrics without it read no ontology.
         example: pairs for the worked example.
     """
 
@@ -187,6 +131,7 @@ class Metric:
     symmetric: bool = False
     corpus_dependent: bool = False
     per_label: dict[str, Sums] = field(default_factory=dict)
+    of: Callable[[Metric, Vocabulary], Metric | None] | None = None
     example: tuple[tuple[str, str], ...] = EXAMPLE
 
     @property
@@ -213,6 +158,21 @@ class Metric:
         )
         return f"{low} to {high}, {self.direction} is better"
 
+    def bound(self, vocabulary: Vocabulary) -> Metric | None:
+        """This metric as that examination has it; ``None`` where it can't have it."""
+        return self if self.of is None or vocabulary == CHEST else self.of(self, vocabulary)
+
+    def described(self) -> dict[str, object]:
+        """What a reader of the numbers has to know."""
+        return {
+            "meaning": self.meaning,
+            "range": [self.low, self.high],
+            "direction": self.direction,
+            "backend": self.backend,
+            "version": self.version,
+            "citation": self.citation,
+        }
+
     def values(self, stored: Matrix) -> Matrix:
         """(studies, numbers) as stored, `reads` side by side -> (studies,) the metric of each study alone."""
         return self.sums.aggregate(self.sums.rows(stored))
@@ -228,13 +188,23 @@ def declared(metrics: Iterable[Metric]) -> dict[str, Metric]:
     return {metric.name: metric for metric in metrics}
 
 
+def read_by(metric: Metric, vocabulary: Vocabulary) -> Metric:
+    """A `Metric.of` for rules that work alike with any ontology."""
+    return replace(metric, backend=metric.backend.replace(CHEST.ontology, vocabulary.ontology))
+
+
+def only_chest(metric: Metric, vocabulary: Vocabulary) -> Metric | None:
+    """A `Metric.of` for conventions on the 14 CheXpert classes."""
+    return read_by(metric, vocabulary) if vocabulary.columns == CHEXPERT_CLASSES else None
+
+
 def stored_matrix(rows: Sequence[Statistics], reads: Sequence[str]) -> Matrix:
     """Statistics of pairs -> (pairs, numbers), those of `reads` side by side."""
     blocks = [np.array([row[name] for row in rows], dtype=np.float64) for name in reads]
     return np.concatenate(blocks, axis=1) if len(blocks) > 1 else blocks[0]
 
 
-Maker = Callable[[], Scorer]
+Maker = Callable[..., Scorer]
 
 
 def as_maker(found: object) -> Maker:

@@ -21,6 +21,7 @@ FAMILIES = {
     "labels": "Labels that both texts assert, counted in the conventions of the literature. Numbers of other "
     "conventions or labelers can't be compared, so the name says both.",
     "errors": "Findings that a report makes up, leaves out, or puts on the wrong side or in a wrong degree.",
+    "truth": "Findings of written reports against what a phantom has. Undefined for all other reports.",
     "graph": "Entities and relations of both texts at RadGraph's published levels. lexicon-graph needs no "
     "model, and its numbers are not RadGraph's.",
     "composite": "Linear models of the errors that radiologists count. Only the four published inputs may be "
@@ -137,7 +138,7 @@ def markdown() -> str:
 
 
 def _preset(name: str) -> str:
-    return "every metric" if name == "all" else ", ".join(PRESETS[name])
+    return "every metric that two files of reports suffice for" if name == "all" else ", ".join(PRESETS[name])
 
 
 def _family(members: Iterable[Metric]) -> list[str]:

@@ -7,8 +7,16 @@ from functools import partial
 
 from radflow.clinical.readers import open_graph_reader
 from radflow.clinical.report_graph import ReportGraph
-from radflow.metrics.declaration import Mean, Metric, Pair, Statistics, declared
+from radflow.metrics.declaration import Metric, Pair, Statistics, declared, read_by
 from radflow.metrics.graph_f1 import entity_relation_f1, graph_f1
+from radflow.metrics.remembered import Remembered
+from radflow.metrics.sums import Mean
+
+LEXICON = "lexicon-graph"
+
+
+REMEMBERED = 4096
+"""Texts: a reference is compared with the reports of several systems, and systems repeat each other."""
 
 
 class GraphScores:
@@ -16,19 +24,22 @@ class GraphScores:
 
     Args:
         reader: a name of `readers.GRAPH_READERS`; its results carry that name.
+        ontology: what the lexicon graph reads by.
 
     Raises:
         ModelError: its package or weights are missing.
     """
 
-    def __init__(self, reader: str) -> None:
+    def __init__(self, reader: str, *, ontology: str = "chest-xray") -> None:
         self.name = reader
-        self.in_process = reader != "lexicon-graph"
-        self.reader = open_graph_reader(reader)
+        self.in_process = reader != LEXICON
+        settings = {} if self.in_process else {"ontology": ontology}
+        self.reader = open_graph_reader(reader, **settings)
+        self._read = self.reader.read if self.in_process else Remembered(self.reader.read, size=REMEMBERED)
 
     def __call__(self, pairs: Sequence[Pair]) -> list[Statistics]:
         texts = [pair.reference for pair in pairs] + [pair.prediction for pair in pairs]
-        graphs = self.reader.read(texts)
+        graphs = self._read(texts)
         return [
             self._compare(expected, written)
             for expected, written in zip(graphs[: len(pairs)], graphs[len(pairs) :], strict=True)
@@ -41,7 +52,7 @@ class GraphScores:
         }
 
 
-LEXICON_GRAPH = partial(GraphScores, "lexicon-graph")
+LEXICON_GRAPH = partial(GraphScores, LEXICON)
 RADGRAPH = partial(GraphScores, "radgraph")
 RADGRAPH_XL = partial(GraphScores, "radgraph-xl")
 MODERN_RADGRAPH_XL = partial(GraphScores, "modern-radgraph-xl")
@@ -63,6 +74,7 @@ def _of_reader(reader: str, scorer: str, backend: str, package: str, cost: str) 
         backend=backend,
         package=package,
         cost=cost,
+        of=read_by if reader == LEXICON else None,
         symmetric=True,
     )
     names_none = "the best value, but 0, as published, for a text that names no entity"
@@ -90,7 +102,7 @@ def _of_reader(reader: str, scorer: str, backend: str, package: str, cost: str) 
 
 METRICS = declared(
     [
-        *_of_reader("lexicon-graph", "LEXICON_GRAPH", "lexicon-graph (chest-xray)", "radflow", "2 ms"),
+        *_of_reader(LEXICON, "LEXICON_GRAPH", "lexicon-graph (chest-xray)", "radflow", "2 ms"),
         *_of_reader("radgraph", "RADGRAPH", "RadGraph-1.0", "radgraph", "150 ms"),
         *_of_reader("radgraph-xl", "RADGRAPH_XL", "RadGraph-XL", "radgraph", "150 ms"),
         *_of_reader("modern-radgraph-xl", "MODERN_RADGRAPH_XL", "ModernRadGraph-XL", "radgraph", "150 ms"),

@@ -17,8 +17,9 @@ from typing import IO
 import numpy as np
 
 from radflow.errors import ModelError
-from radflow.metrics.declaration import Metric, Pair, Statistics, SumOf, declared
+from radflow.metrics.declaration import Metric, Pair, Statistics, declared
 from radflow.metrics.resampling import Matrix
+from radflow.metrics.sums import SumOf
 
 ALPHA, BETA, GAMMA, DELTA = 0.85, 0.2, 0.6, 0.75
 STAGES = np.array([1.0, 0.6, 0.8, 0.6])

@@ -10,38 +10,18 @@ from itertools import pairwise
 import numpy as np
 
 from radflow.metrics.bleu import coco_tokens
-from radflow.metrics.declaration import Mean, MeanOf, Metric, Pair, Statistics, SumOf, declared
-from radflow.metrics.lexical import WORD
+from radflow.metrics.declaration import Metric, Pair, Statistics, declared
+from radflow.metrics.lexical import common_length, f_measure, words
 from radflow.metrics.resampling import Matrix
+from radflow.metrics.sums import Mean, MeanOf, SumOf
 
 COCO_BETA = 1.2
 CHRF_ORDER, CHRF_BETA = 6, 2.0
 
 
-def f_measure(shared: int, reference: int, prediction: int) -> float:
-    """2 PR / (P + R) of counts, in [0, 1]; 0 when either side has none."""
-    return 2 * shared / (reference + prediction) if shared else 0.0
-
-
-def common_length(first: Sequence[Hashable], second: Sequence[Hashable]) -> int:
-    """Length of the longest common subsequence, all cells of a row at once in the bits of one integer.
-
-    Hyyrö, 2004: a 0 bit of ``row`` marks a place of ``first`` at which the length grows.
-    """
-    places: dict[Hashable, int] = {}
-    for place, token in enumerate(first):
-        places[token] = places.get(token, 0) | 1 << place
-    everything = (1 << len(first)) - 1
-    row = everything
-    for token in second:
-        matched = row & places.get(token, 0)
-        row = (row + matched | row - matched) & everything
-    return len(first) - row.bit_count()
-
-
 def rouge(reference: str, prediction: str) -> tuple[float, float, float]:
     """F-measures of ROUGE-1, ROUGE-2 and ROUGE-L: rouge-score's without stemming, for any alphabet."""
-    expected, written = WORD.findall(reference.lower()), WORD.findall(prediction.lower())
+    expected, written = words(reference), words(prediction)
     pairs = [list(pairwise(tokens)) for tokens in (expected, written)]
     return (
         f_measure(_shared(expected, written), len(expected), len(written)),

@@ -12,19 +12,20 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from radflow.errors import DataError
 from radflow.metrics.bertscore_scores import METRICS as BERTSCORES
 from radflow.metrics.bleu import METRICS as BLEUS
-from radflow.metrics.bleu import smoothed_bleu
 from radflow.metrics.chexbert_scores import METRICS as SEMBSCORES
-from radflow.metrics.declaration import MeanOf, Metric, declared
+from radflow.metrics.declaration import Metric, declared
 from radflow.metrics.graph_scores import METRICS as GRAPHS
+from radflow.metrics.lexical import smoothed_bleu
 from radflow.metrics.resampling import Aggregate, Matrix
 from radflow.metrics.statistics import mean_of_rows
+from radflow.metrics.sums import Mask, MeanOf
 
 Version = Literal["v0", "v1"]
 FEATURES = ("radgraph", "bertscore", "sembscore", "bleu-2")
@@ -96,9 +97,13 @@ class InverseOfMean:
     """1 / mean over studies; undefined (NaN) where the mean isn't above 0, as its order is then lost."""
 
     of: Aggregate
+    is_mean: ClassVar[bool] = False
 
     def rows(self, stored: Matrix) -> Matrix:
         return MeanOf(self.of).rows(stored)
+
+    def scored(self, stored: Matrix) -> Mask:
+        return MeanOf(self.of).scored(stored)
 
     def aggregate(self, sums: Matrix) -> Matrix:
         mean = mean_of_rows(sums)

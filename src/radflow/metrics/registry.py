@@ -60,6 +60,8 @@ _CONSISTENCY = (
     "critical-omitted-rate",
     "side-or-severity-conflict-rate",
 )
+_RATIOS = ("precision", "recall", "f1")
+_TRUTH = ("truth", "truth-side")
 _READERS = ("lexicon-graph", "radgraph", "radgraph-xl", "modern-radgraph-xl")
 
 METRICS: dict[str, str] = {
@@ -78,6 +80,7 @@ METRICS: dict[str, str] = {
     **{f"chexbert-{name}": _IN + "label_scores:METRICS" for name in LABEL_METRICS},
     **dict.fromkeys(_ERRORS, _IN + "label_scores:METRICS"),
     **{f"chexbert-{name}": _IN + "label_scores:METRICS" for name in _ERRORS},
+    **{f"rules-label-{name}": _IN + "label_scores:METRICS" for name in _RATIOS},
     **dict.fromkeys(("laterality-error-rate", "severity-error-rate"), _IN + "label_scores:METRICS"),
     **{
         f"{reader}-{level}": _IN + "graph_scores:METRICS"
@@ -85,6 +88,7 @@ METRICS: dict[str, str] = {
         for level in ("simple", "partial", "complete", "mean")
     },
     **dict.fromkeys(_CONSISTENCY, _IN + "consistency_scores:METRICS"),
+    **{f"{truth}-{name}": _IN + "truth_scores:METRICS" for truth in _TRUTH for name in _RATIOS},
     **dict.fromkeys(("radcliq-v0", "radcliq-v1", "inverse-radcliq-v1"), _IN + "radcliq:METRICS"),
 }
 """Each is in a module's dict of `Metric` by name."""
@@ -115,12 +119,24 @@ _MODELS = (
     "radcliq-v1",
     "inverse-radcliq-v1",
 )
+_RUN = (
+    *(f"bleu-{n}" for n in _ORDERS),
+    "rouge-l",
+    "cider",
+    *(name for name in _RULES if name != "consistency-rate"),
+    *(f"rules-label-{name}" for name in _RATIOS),
+    *_CONSISTENCY,
+    *(f"{truth}-{name}" for truth in _TRUTH for name in _RATIOS),
+)
 PRESETS: dict[str, tuple[str, ...]] = {
     "fast": (*_LEXICAL, *_RULES),
     "clinical": (*_RULES, *_MODELS),
-    "all": tuple(METRICS),
+    "run": _RUN,
+    "all": tuple(name for name in METRICS if not name.startswith(_TRUTH)),
 }
-"""fast runs anywhere; of the others, what this machine lacks is left out and listed with the reason."""
+"""fast and run need no model; of the others, what this machine lacks is left out and listed with the reason.
+run is what the evaluation of a run computes by default: what is cheap of each family, and the
+truth of phantoms, which two files of reports don't hold."""
 
 
 def find_metric(name: str) -> Metric:

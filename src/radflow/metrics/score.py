@@ -14,10 +14,12 @@ import numpy as np
 from radflow.data.report_pairs import Case
 from radflow.data.sections import parse_report
 from radflow.errors import DataError
-from radflow.metrics.declaration import PARTS, Fitted, Metric, Pair, stored_matrix
+from radflow.metrics.collected import Collected
+from radflow.metrics.declaration import Fitted, Metric, Pair, stored_matrix
 from radflow.metrics.registry import find_metric
-from radflow.metrics.score_summary import Collected, Summary, summarise
-from radflow.metrics.scoring import make_plan, open_scorer, parts_there, score_cases
+from radflow.metrics.report_parts import PARTS, texts_of
+from radflow.metrics.score_summary import Summary, summarise
+from radflow.metrics.scoring import make_plan, open_scorer, score_cases
 from radflow.records import Interval, MetricRow, Part, Report
 
 Texts = Sequence[str | Report | None] | Mapping[str, str | Report | None]
@@ -89,7 +91,7 @@ class Watched:
         self.read, self.excluded = 0, {part: [] for part in self.parts}
         for case in self.cases:
             self.read += 1
-            there = parts_there(case, self.parts)
+            there = texts_of(case.reference)
             for part in self.parts:
                 if part not in there:
                     self.excluded[part].append(case.study_id)
@@ -121,7 +123,7 @@ def score(
     """
     plan = make_plan(metrics, sections)
     cases = Watched(_cases(reference, prediction, patients), plan.parts)
-    collected, rows = Collected(plan), []
+    collected, rows = Collected(plan.metrics, plan.parts), []
     for batch in score_cases(
         cases, plan, system=options.system, workers=options.workers, total=len(reference)
     ):

@@ -16,10 +16,11 @@ from radflow.data.report_pairs import MatchedReports, ReportFile
 from radflow.data.rexrank import write_rexrank
 from radflow.errors import ConfigError, DataError
 from radflow.jsonl import write_json, write_jsonl, write_text_atomically
-from radflow.metrics.declaration import PARTS, Metric
+from radflow.metrics.collected import Collected
+from radflow.metrics.report_parts import PARTS
 from radflow.metrics.score import Options, Watched, summary_of
-from radflow.metrics.score_summary import Collected, Summary
-from radflow.metrics.score_tables import as_json, latex_table, markdown_table, terminal_table
+from radflow.metrics.score_summary import Summary
+from radflow.metrics.score_tables import latex_table, markdown_table, terminal_table
 from radflow.metrics.scoring import Plan, make_plan, score_cases
 from radflow.records import LeftOut, Part
 from radflow.terminal import console, print_table
@@ -61,7 +62,7 @@ def score_files(
     """
     plan = make_plan(metrics, parts)
     matched = MatchedReports(reference=reference, prediction=prediction)
-    cases, collected = Watched(matched, plan.parts), Collected(plan)
+    cases, collected = Watched(matched, plan.parts), Collected(plan.metrics, plan.parts)
     with whole_file(out / "scores.jsonl", source=reference.path) as write:
         for batch in score_cases(cases, plan, system=options.system, workers=options.workers):
             write("".join(row.model_dump_json() + "\n" for row in batch).encode())
@@ -87,7 +88,8 @@ def score_files(
             **_provenance(plan, reference, prediction, options),
             "studies": {"matched": cases.read, **dict(left_out)},
             "empty_reference": {part: len(ids) for part, ids in cases.excluded.items()},
-            **_numbers(summary),
+            "scored": summary.studies,
+            **summary.as_json(),
         },
     )
     write_text_atomically(out / "table.md", markdown_table(summary, plan.metrics))
@@ -99,14 +101,6 @@ def score_files(
             source=prediction.path,
         )
     return ScoredFiles(plan, summary, cases.read, dict(left_out))
-
-
-def _numbers(summary: Summary) -> dict[str, Any]:
-    return {
-        "scored": summary.studies,
-        "scores": {subset: as_json(scores) for subset, scores in summary.scores.items()},
-        "per_label": {part: as_json(found) for part, found in summary.per_label.items()},  # type: ignore[arg-type]
-    }
 
 
 def _provenance(
@@ -123,20 +117,7 @@ def _provenance(
         "bootstrap_samples": options.samples,
         "confidence": options.confidence,
         "seed": options.seed,
-        "metrics": {metric.name: declaration(metric) for metric in plan.metrics},
-        "not_run": dict(plan.not_run),
-    }
-
-
-def declaration(metric: Metric) -> Mapping[str, object]:
-    """What a reader of the numbers has to know."""
-    return {
-        "meaning": metric.meaning,
-        "range": [metric.low, metric.high],
-        "direction": metric.direction,
-        "backend": metric.backend,
-        "version": metric.version,
-        "citation": metric.citation,
+        **plan.described(),
     }
 
 

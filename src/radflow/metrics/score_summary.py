@@ -1,30 +1,24 @@
-"""Stored rows -> every metric of the set with its interval, per part, for all studies and the critical ones
-
-Nothing is scored again: rows are resampled and summed. Metrics that sum the same columns share the draws.
-"""
+"""Every metric of a set with its interval, or of two sets with their difference, by part and subset"""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from radflow.metrics.declaration import Metric, Sums
-from radflow.metrics.resampling import Matrix, bootstrap_sums, cluster_sums
-from radflow.metrics.scoring import Plan
+from radflow.metrics.collected import Collected, Columns, Drawing, Drawn, columns_of, paired_columns
+from radflow.metrics.paired import bootstrap_difference, difference_of
 from radflow.metrics.statistics import interval_of_draws
-from radflow.records import Interval, MetricRow, Part
+from radflow.metrics.sums import Sums
+from radflow.records import Difference, Interval, Part
 
-COLUMNS = 64
-"""Columns that are resampled together: what bounds memory, 100 MB at 200,000 studies."""
-
-Intervals = dict[str, Interval]
+V = TypeVar("V", Interval, Difference)
 
 
 @dataclass(frozen=True)
-class Summary:
+class Table(Generic[V]):
     """Every metric by part.
 
     Attributes:
@@ -34,132 +28,94 @@ class Summary:
         studies: subset -> part -> number of studies.
     """
 
-    scores: dict[str, dict[Part, Intervals]]
-    per_label: dict[Part, dict[str, Intervals]]
+    scores: dict[str, dict[Part, dict[str, V]]]
+    per_label: dict[Part, dict[str, dict[str, V]]]
     studies: dict[str, dict[Part, int]]
 
-
-class Collected:
-    """The statistics of all rows as arrays, a few hundred bytes a row; fed batch by batch."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self._numbers: dict[Part, dict[str, list[NDArray[np.floating]]]] = {part: {} for part in plan.parts}
-        self._patients: dict[Part, list[str | None]] = {part: [] for part in plan.parts}
-        self._critical: dict[Part, list[bool]] = {part: [] for part in plan.parts}
-
-    def add(self, rows: Sequence[MetricRow]) -> None:
-        for part in self.plan.parts:
-            mine = [row for row in rows if row.part == part]
-            if not mine:
-                continue
-            self._patients[part] += [row.patient_id for row in mine]
-            self._critical[part] += [bool(row.is_critical) for row in mine]
-            for name in mine[0].statistics:
-                block = np.array([row.statistics[name] for row in mine], dtype=np.float64)
-                self._numbers[part].setdefault(name, []).append(_narrow(block))
-
-    def stored(self, part: Part, reads: Sequence[str]) -> Matrix:
-        """(studies, numbers) of the named statistics side by side."""
-        blocks = [np.concatenate(self._numbers[part][name]) for name in reads]
-        return np.concatenate(blocks, axis=1).astype(np.float64)
-
-    def patients(self, part: Part) -> list[str | None] | None:
-        """The patient of each study; ``None`` when no file names any."""
-        known = self._patients[part]
-        return known if any(patient is not None for patient in known) else None
-
-    def critical(self, part: Part) -> NDArray[np.bool_]:
-        return np.array(self._critical[part], dtype=bool)
+    def as_json(self) -> dict[str, Any]:
+        """Of plain dictionaries."""
+        return {
+            "scores": {
+                subset: {part: _dumped(found) for part, found in parts.items()}
+                for subset, parts in self.scores.items()
+            },
+            "per_label": {
+                part: {name: _dumped(labels) for name, labels in found.items()}
+                for part, found in self.per_label.items()
+            },
+        }
 
 
-def _narrow(block: Matrix) -> NDArray[np.floating]:
-    """In half the memory where nothing is lost: counts and labels are whole numbers."""
-    small = block.astype(np.float32)
-    return small if np.array_equal(small, block, equal_nan=True) else block
+Summary = Table[Interval]
+Differences = Table[Difference]
+
+
+def _dumped(found: dict[str, V]) -> dict[str, dict[str, Any]]:
+    return {name: value.model_dump() for name, value in found.items()}
 
 
 def summarise(collected: Collected, *, samples: int, confidence: float, seed: int) -> Summary:
-    """All metrics with percentile bootstrap intervals; patients are drawn where they are known."""
-    scores: dict[str, dict[Part, Intervals]] = {"all": {}, "critical": {}}
-    studies: dict[str, dict[Part, int]] = {"all": {}, "critical": {}}
-    per_label: dict[Part, dict[str, Intervals]] = {}
-    for part in collected.plan.parts:
-        metrics = collected.plan.of_part(part)
-        critical = collected.critical(part)
-        subsets = {"all": np.ones(len(critical), dtype=bool), "critical": critical}
-        for subset, mask in subsets.items():
-            studies[subset][part] = int(mask.sum())
+    """All metrics with bootstrap intervals; patients are drawn where they are known."""
+
+    def interval(sums: Sums, found: Drawn) -> Interval | None:
+        value = float(sums.aggregate(found.rows.sum(axis=0)))
+        if not np.isfinite(value):
+            return None
+        draws = sums.aggregate(found.draws)
+        low, high = interval_of_draws(draws, confidence=confidence, units=found.units)
+        return Interval(value=value, low=low, high=high, studies=len(found.rows))
+
+    return _table(
+        collected, lambda part, labels: columns_of(collected, part, labels=labels), interval, samples, seed
+    )
+
+
+def differences(
+    first: Collected, second: Collected, *, samples: int, confidence: float, seed: int
+) -> Differences:
+    """Paired differences of all metrics, first minus second, of the same studies in the same order."""
+
+    def difference(sums: Sums, found: Drawn) -> Difference | None:
+        value = float(difference_of(found.rows.sum(axis=0), sums.aggregate))
+        if not np.isfinite(value):
+            return None
+        draws = difference_of(found.draws, sums.aggregate)
+        return bootstrap_difference(
+            value, draws, confidence=confidence, units=found.units, studies=len(found.rows)
+        )
+
+    return _table(
+        first,
+        lambda part, labels: paired_columns(first, second, part, labels=labels),
+        difference,
+        samples,
+        seed,
+    )
+
+
+def _table(
+    collected: Collected,
+    columns: Callable[[Part, bool], Iterator[Columns]],
+    number: Callable[[Sums, Drawn], V | None],
+    samples: int,
+    seed: int,
+) -> Table[V]:
+    table: Table[V] = Table({}, {}, {})
+    order = [metric.name for metric in collected.metrics]
+    for part in collected.parts:
+        for subset, mask in collected.subsets(part).items():
+            table.studies.setdefault(subset, {})[part] = int(mask.sum())
+            scores = table.scores.setdefault(subset, {})
             if not mask.any():
                 continue
-            wanted = {(metric.name, ""): (metric, metric.sums) for metric in metrics}
-            if subset == "all":
-                wanted |= {
-                    (metric.name, label): (metric, sums)
-                    for metric in metrics
-                    for label, sums in metric.per_label.items()
-                }
-            found = _intervals(collected, part, mask, wanted, samples, confidence, seed)
-            scores[subset][part] = {name: value for (name, label), value in found.items() if not label}
-            for (name, label), value in found.items():
+            drawing = Drawing(samples, seed, collected.patients(part))
+            found: dict[tuple[str, str], V] = {}
+            for each in drawing.of(columns(part, subset == "all"), mask):
+                for name, sums in each.sums.items():
+                    if (value := number(sums, each)) is not None:
+                        found[name] = value
+            scores[part] = {name: found[name, ""] for name in order if (name, "") in found}
+            for (metric, label), value in found.items():
                 if label:
-                    per_label.setdefault(part, {}).setdefault(name, {})[label] = value
-    return Summary(scores, per_label, studies)
-
-
-Wanted = Mapping[tuple[str, str], tuple[Metric, Sums]]
-
-
-def _intervals(
-    collected: Collected,
-    part: Part,
-    mask: NDArray[np.bool_],
-    wanted: Wanted,
-    samples: int,
-    confidence: float,
-    seed: int,
-) -> dict[tuple[str, str], Interval]:
-    patients = collected.patients(part)
-    clusters = None if patients is None else [p for p, own in zip(patients, mask, strict=True) if own]
-    shared: dict[Hashable, list[tuple[str, str]]] = {}
-    for name, (metric, sums) in wanted.items():
-        shared.setdefault((metric.reads, sums.key()), []).append(name)
-    found: dict[tuple[str, str], Interval] = {}
-    for group in _packed(collected, part, mask, wanted, shared):
-        matrix = np.concatenate([rows for _, rows in group], axis=1)
-        drawn = cluster_sums(matrix, clusters)
-        draws = bootstrap_sums(drawn, samples=samples, seed=seed)
-        total, start = matrix.sum(axis=0), 0
-        for names, rows in group:
-            stop = start + rows.shape[1]
-            for name in names:
-                sums = wanted[name][1]
-                value = float(sums.aggregate(total[start:stop]))
-                if not np.isfinite(value):
-                    continue
-                low, high = interval_of_draws(
-                    sums.aggregate(draws[:, start:stop]), confidence=confidence, units=len(drawn)
-                )
-                found[name] = Interval(value=value, low=low, high=high, studies=len(rows))
-            start = stop
-    return {name: found[name] for name in wanted if name in found}
-
-
-def _packed(
-    collected: Collected,
-    part: Part,
-    mask: NDArray[np.bool_],
-    wanted: Wanted,
-    shared: Mapping[Hashable, list[tuple[str, str]]],
-) -> Iterator[list[tuple[list[tuple[str, str]], Matrix]]]:
-    """Rows of metrics with their names, as many as `COLUMNS` allow at a time."""
-    group: list[tuple[list[tuple[str, str]], Matrix]] = []
-    for names in shared.values():
-        metric, sums = wanted[names[0]]
-        rows = sums.rows(collected.stored(part, metric.reads)[mask])
-        if group and sum(own.shape[1] for _, own in group) + rows.shape[1] > COLUMNS:
-            yield group
-            group = []
-        group.append((names, rows))
-    if group:
-        yield group
+                    table.per_label.setdefault(part, {}).setdefault(metric, {})[label] = value
+    return table

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.box import SIMPLE
 from rich.table import Table
@@ -88,7 +88,3 @@ def latex_table(summary: Summary, metrics: Sequence[Metric], *, subset: str = "a
         direction = r"$\uparrow$" if metric.direction == "higher" else r"$\downarrow$"
         lines.append(f"{metric.name.translate(_LATEX)} {direction} & {' & '.join(shown)} " + r"\\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
-
-
-def as_json(scores: Mapping[Part, Mapping[str, Interval]]) -> dict[str, dict[str, dict[str, float | int]]]:
-    return {part: {name: each.model_dump() for name, each in found.items()} for part, found in scores.items()}

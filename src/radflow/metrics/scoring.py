@@ -6,25 +6,40 @@ batches.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain, islice
+from hashlib import sha256
+from inspect import signature
+from itertools import chain, groupby, islice
 from typing import NamedTuple
 
-import numpy as np
-
 from radflow.clinical.criticality import RuleCriticality
+from radflow.clinical.ontology_file import load_ontology
 from radflow.data.report_pairs import Case
 from radflow.engine import map_rows
-from radflow.errors import RadflowError, RunError
-from radflow.metrics.declaration import Fitted, Metric, Pair, Scorer, Statistics, as_maker, stored_matrix
+from radflow.errors import ConfigError, RadflowError, RunError
+from radflow.metrics.declaration import (
+    CHEST,
+    Fitted,
+    Metric,
+    Pair,
+    Scorer,
+    Statistics,
+    Vocabulary,
+    as_maker,
+    stored_matrix,
+)
 from radflow.metrics.registry import find_metrics
-from radflow.metrics.report_scores import parts_of
-from radflow.records import MetricRow, Part, Report, RowFailure
+from radflow.metrics.report_parts import texts_of
+from radflow.metrics.rule_findings import vocabulary_of
+from radflow.records import MetricRow, Part, RowFailure
 from radflow.registry import resolve
 
+DIGITS = 12
+"""Of a reference's digest that are kept."""
 BATCH = 256
 """Cases that are given at a time to scorers in this process, and of which values are computed at once."""
 
@@ -38,12 +53,24 @@ class Plan:
         parts: of the reports.
         scorers: those that run in this process, by "module:attribute"; all others are opened where they run.
         not_run: metrics of a preset that this machine can't compute, with the reason.
+        vocabulary: the names of the examination.
+        ontology: what rules read by: the vocabulary's, by name or path.
     """
 
     metrics: tuple[Metric, ...]
     parts: tuple[Part, ...]
     scorers: Mapping[str, Scorer]
-    not_run: Mapping[str, str]
+    not_run: Mapping[str, str] = field(default_factory=dict)
+    vocabulary: Vocabulary = CHEST
+    ontology: str = CHEST.ontology
+
+    def described(self) -> dict[str, object]:
+        """What a reader of the numbers has to know, for summary.json."""
+        return {
+            "vocabulary": self.vocabulary._asdict(),
+            "metrics": {metric.name: metric.described() for metric in self.metrics},
+            "not_run": dict(self.not_run),
+        }
 
     def of_part(self, part: Part) -> tuple[Metric, ...]:
         return tuple(metric for metric in self.metrics if part in metric.sections)
@@ -55,32 +82,48 @@ class Plan:
         return tuple(name for name in named if name not in self.scorers)
 
 
-def open_scorer(name: str) -> Scorer:
-    """The scorer that a "module:attribute" names.
+def open_scorer(name: str, ontology: str = CHEST.ontology) -> Scorer:
+    """The scorer that a "module:attribute" names; one that takes an ontology reads by this one.
 
     Raises:
         ModelError: its package, program or weights are missing.
     """
-    return as_maker(resolve("scorer", {name: name}, name))()
+    maker = as_maker(resolve("scorer", {name: name}, name))
+    return maker(ontology=ontology) if "ontology" in signature(maker).parameters else maker()
 
 
-def make_plan(names: str | Sequence[str], parts: Sequence[Part]) -> Plan:
+def make_plan(names: str | Sequence[str], parts: Sequence[Part], *, ontology: str = CHEST.ontology) -> Plan:
     """Find the metrics and open what they need.
 
+    Args:
+        ontology: what rules read by, a shipped one by name or the path of your own .yaml.
+
     Raises:
-        ConfigError: unknown name.
+        ConfigError: unknown name, or a metric that was asked for by its own name is none of this ontology.
         ModelError: a metric that was asked for by its own name can't be computed here.
     """
+    vocabulary = vocabulary_of(load_ontology(ontology))
     metrics, optional = find_metrics(names)
     opened: dict[str, Scorer] = {}
     missing: dict[str, str] = {}
     not_run: dict[str, str] = {}
-    for metric in metrics:
+    bound: list[Metric] = []
+    for declared_one in metrics:
+        metric = declared_one.bound(vocabulary)
+        if metric is None:
+            not_run[declared_one.name] = f"needs the 14 CheXpert classes, which {vocabulary.ontology} hasn't"
+            if declared_one.name not in optional:
+                raise ConfigError(
+                    f"{declared_one.name} {not_run[declared_one.name]}",
+                    next_step="Take rules-label-f1, or a preset, which leaves out what doesn't fit.",
+                )
+            continue
+        bound.append(metric)
         for name in metric.scorers:
             if name in opened or name in missing:
                 continue
             try:
-                opened[name] = open_scorer(name)
+                opened[name] = open_scorer(name, ontology)
             except (RadflowError, ImportError) as error:
                 missing[name] = error.what if isinstance(error, RadflowError) else str(error)
                 if metric.name not in optional:
@@ -89,10 +132,12 @@ def make_plan(names: str | Sequence[str], parts: Sequence[Part]) -> Plan:
         if reasons:
             not_run[metric.name] = reasons[0]
     return Plan(
-        metrics=tuple(metric for metric in metrics if metric.name not in not_run),
+        metrics=tuple(metric for metric in bound if metric.name not in not_run),
         parts=tuple(parts),
         scorers={name: scorer for name, scorer in opened.items() if _stays_here(scorer)},
         not_run=not_run,
+        vocabulary=vocabulary,
+        ontology=ontology,
     )
 
 
@@ -104,72 +149,96 @@ def pairs_of(case: Case, parts: Sequence[Part]) -> list[Pair]:
     """The parts that the reference has; what the prediction lacks of them is an empty text."""
     expected, written = texts_of(case.reference), texts_of(case.prediction)
     return [
-        Pair(case.study_id, part, expected[part], written.get(part, ""), case.reference, case.prediction)
+        Pair(
+            case.study_id,
+            part,
+            expected[part],
+            written.get(part, ""),
+            case.reference,
+            case.prediction,
+            case.truth,
+        )
         for part in parts
         if part in expected
     ]
 
 
-def texts_of(report: Report) -> dict[Part, str]:
-    """The texts that are compared, those that say nothing left out."""
-    return {part: text for part, text in parts_of(report).items() if text.strip()}
-
-
-def parts_there(case: Case, parts: Sequence[Part]) -> list[Part]:
-    """The parts for which the case has a row: those that its reference has."""
-    expected = texts_of(case.reference)
-    return [part for part in parts if part in expected]
-
-
 class Scored(NamedTuple):
-    """The pairs of a case with what was found out so far, in the order of its parts."""
+    """The pairs of a case with what was found out so far, in the order of its parts.
+
+    Attributes:
+        references: digests of the texts that were compared with.
+    """
 
     study_id: str
-    is_critical: bool
+    is_critical: bool | None
+    parts: list[Part]
+    references: list[str]
     found: list[Statistics]
 
 
 class CaseScorer:
-    """Runs the pooled scorers, which are opened once per process, on the pairs of a case; picklable."""
+    """Runs the pooled scorers, which are opened once per process, on the pairs of a case; picklable.
 
-    def __init__(self, names: tuple[str, ...], parts: tuple[Part, ...]) -> None:
-        self.names, self.parts = names, parts
+    Args:
+        decides: whether rules decide which cases are critical; else it is what the case says.
+    """
+
+    def __init__(
+        self, names: tuple[str, ...], parts: tuple[Part, ...], *, ontology: str, decides: bool
+    ) -> None:
+        self.names, self.parts, self.ontology, self.decides = names, parts, ontology, decides
 
     @cached_property
     def _scorers(self) -> list[Scorer]:
-        return [open_scorer(name) for name in self.names]
+        return [open_scorer(name, self.ontology) for name in self.names]
 
     @cached_property
     def _criticality(self) -> RuleCriticality:
-        return RuleCriticality()
+        return RuleCriticality(self.ontology)
 
     def __call__(self, case: Case) -> Scored:
         pairs = pairs_of(case, self.parts)
-        verdict = self._criticality.decide(case.study_id, case.reference)
+        is_critical = case.is_critical
+        if self.decides:
+            is_critical = self._criticality.decide(case.study_id, case.reference).is_critical
         found: list[Statistics] = [{} for _ in pairs]
         for scorer in self._scorers:
             for statistics, more in zip(found, scorer(pairs), strict=True):
                 statistics.update(more)
-        return Scored(case.study_id, verdict.is_critical, found)
+        digests = [
+            sha256(pair.reference.encode("utf-8", "surrogatepass")).hexdigest()[:DIGITS] for pair in pairs
+        ]
+        return Scored(case.study_id, is_critical, [pair.part for pair in pairs], digests, found)
 
     def __getstate__(self) -> dict[str, object]:
-        return {"names": self.names, "parts": self.parts}
+        return {name: getattr(self, name) for name in ("names", "parts", "ontology", "decides")}
 
 
 def score_cases(
-    cases: Iterable[Case], plan: Plan, *, system: str, workers: int, total: int | None = None
+    cases: Iterable[Case],
+    plan: Plan,
+    *,
+    system: str = "system",
+    workers: int,
+    total: int | None = None,
+    decides: bool = True,
 ) -> Iterator[list[MetricRow]]:
     """Rows of every case, batch by batch; a case whose reference has none of the parts gives no row.
 
     Args:
-        cases: read more than once where a metric depends on the whole set (CIDEr).
+        cases: read more than once where a metric depends on the whole set (CIDEr), whose references count
+            once however many cases a study has. Those of a study come one after the other.
+        system: who wrote the reports of cases that don't say it.
+        decides: whether rules decide which cases are critical; else it is what the cases say.
 
     Raises:
         RunError: a scorer failed on a case: a table without it would lie.
     """
     fitted = [scorer for scorer in plan.scorers.values() if isinstance(scorer, Fitted)]
     for scorer in fitted:
-        scorer.fit(chain.from_iterable(pairs_of(case, plan.parts) for case in cases))
+        first_of_study = (next(own) for _, own in groupby(cases, key=lambda case: case.study_id))
+        scorer.fit(chain.from_iterable(pairs_of(case, plan.parts) for case in first_of_study))
     waiting: deque[Case] = deque()
 
     def remembered() -> Iterator[Case]:
@@ -177,9 +246,8 @@ def score_cases(
             waiting.append(case)
             yield case
 
-    results = map_rows(
-        CaseScorer(plan.pooled, plan.parts), remembered(), workers=workers, label="score", total=total
-    )
+    scorer_of_case = CaseScorer(plan.pooled, plan.parts, ontology=plan.ontology, decides=decides)
+    results = map_rows(scorer_of_case, remembered(), workers=workers, label="score", total=total)
     while rows := [_checked(result) for result in islice(results, BATCH)]:
         yield _finish([waiting.popleft() for _ in rows], rows, plan, system)
 
@@ -196,24 +264,25 @@ def _finish(cases: Sequence[Case], results: Sequence[Scored], plan: Plan, system
     for scorer in plan.scorers.values():
         for statistics, more in zip(found, scorer(pairs), strict=True):
             statistics.update(more)
-    owners = [
-        (case, result, part)
-        for case, result in zip(cases, results, strict=True)
-        for part in parts_there(case, plan.parts)
-    ]
-    values = _values([part for _, _, part in owners], found, plan)
-    return [
-        MetricRow(
-            study_id=case.study_id,
-            patient_id=case.patient_id,
-            system=system,
-            part=part,
-            is_critical=result.is_critical,
-            values=value,
-            statistics={name: tuple(map(_or_none, numbers)) for name, numbers in statistics.items()},
-        )
-        for (case, result, part), statistics, value in zip(owners, found, values, strict=True)
-    ]
+    values = iter(_values([part for result in results for part in result.parts], found, plan))
+    rows: list[MetricRow] = []
+    for case, result in zip(cases, results, strict=True):
+        of_case = [
+            MetricRow(
+                study_id=case.study_id,
+                patient_id=case.patient_id,
+                system=system,
+                part=part,
+                reference=reference,
+                is_critical=result.is_critical,
+                values=next(values),
+                statistics={name: tuple(map(_or_none, numbers)) for name, numbers in statistics.items()},
+            )
+            for part, reference, statistics in zip(result.parts, result.references, result.found, strict=True)
+        ]
+        for each in case.systems or (system,):
+            rows += [row.model_copy(update={"system": each}) for row in of_case]
+    return rows
 
 
 def _values(parts: Sequence[Part], found: Sequence[Statistics], plan: Plan) -> list[dict[str, float | None]]:
@@ -231,4 +300,4 @@ def _values(parts: Sequence[Part], found: Sequence[Statistics], plan: Plan) -> l
 
 
 def _or_none(number: float) -> float | None:
-    return float(number) if np.isfinite(number) else None
+    return float(number) if math.isfinite(number) else None

@@ -1,29 +1,37 @@
-"""Findings of a phantom's truth table that a text asserts, in that table's names, by the modality's own
-reader"""
+"""What a phantom of each modality may have, and which of it a text asserts, by the modality's own reader"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cache
+from typing import NamedTuple
 
 from radflow.clinical.labeler import RuleLabeler
-from radflow.data.phantoms.carotid_truth import OBSERVATIONS
+from radflow.data.phantoms.carotid_truth import OBSERVATIONS as CAROTID
 from radflow.data.phantoms.chest_reader import read_findings
-from radflow.records import Side, Study
+from radflow.data.phantoms.chest_truth import WEIGHTS as CHEST
+from radflow.records import Side
 
 Said = tuple[str, Side | None]
 """(observation, side)."""
 
 
-def modality_of(study: Study) -> str:
-    """What kind of phantom a study is, as its source says."""
-    return str(study.metadata.get("modality", "chest"))
+class Truth(NamedTuple):
+    """A modality's truth table.
+
+    Attributes:
+        observations: all that it can hold.
+        said: what a text says is there, or may be, in the table's names; general words that no table holds
+            ("plaque") are left out.
+    """
+
+    observations: tuple[str, ...]
+    said: Callable[[str], Iterator[Said]]
 
 
-def said_findings(text: str, modality: str) -> Iterator[Said]:
-    """What a text says is there, or may be; general words that no truth table holds ("plaque") are left
-    out."""
-    return READERS[modality](text)
+def truth_of(columns: Collection[str]) -> Truth:
+    """The truth table of the phantoms that an ontology with these columns is for."""
+    return TRUTHS["carotid" if set(CAROTID) <= set(columns) else "chest"]
 
 
 def _chest(text: str) -> Iterator[Said]:
@@ -34,7 +42,7 @@ def _chest(text: str) -> Iterator[Said]:
 
 def _carotid(text: str) -> Iterator[Said]:
     for mention in _carotid_labeler().label(text):
-        if mention.assertion != "absent" and mention.observation in OBSERVATIONS:
+        if mention.assertion != "absent" and mention.observation in CAROTID:
             yield mention.observation, mention.side
 
 
@@ -43,5 +51,5 @@ def _carotid_labeler() -> RuleLabeler:
     return RuleLabeler("carotid-ultrasound")
 
 
-READERS: Mapping[str, Callable[[str], Iterator[Said]]] = {"chest": _chest, "carotid": _carotid}
-"""Modality of a phantom -> its reader."""
+TRUTHS: Mapping[str, Truth] = {"chest": Truth(tuple(CHEST), _chest), "carotid": Truth(CAROTID, _carotid)}
+"""Modality of phantoms -> its truth table."""

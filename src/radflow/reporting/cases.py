@@ -33,6 +33,7 @@ THUMBNAIL = 256
 """Long side of an image in the page, pixels: 200 cases of two images stay under 15 MB."""
 IMAGES = 4
 """Images shown of a study; three or four of them are shrunk to the area of two."""
+RANKED_BY = ("lexicon-graph-partial", "rouge-l")
 
 
 @dataclass(frozen=True)
@@ -138,14 +139,15 @@ def spread(quality: Mapping[str, float], count: int) -> list[str]:
 def _qualities(files: RunFiles) -> tuple[str, dict[str, dict[str, float]]]:
     """The measure that ranks cases, and system -> study -> its value on the whole report.
 
-    Graph F1 where the evaluation has it, else ROUGE-L, which knows nothing of medicine.
+    Graph F1 where the evaluation has it, else ROUGE-L, which knows nothing of medicine, else what there is.
     """
     rows = [row for row in files.scores if row.get("part") == "report"]
-    measure = "graph_f1" if any(row.get("graph_f1") is not None for row in rows) else "rouge_l"
+    known = {name for row in rows for name, value in row.get("values", {}).items() if value is not None}
+    measure = next((name for name in RANKED_BY if name in known), min(known, default=RANKED_BY[-1]))
     found: dict[str, dict[str, float]] = {}
     for row in rows:
-        if row.get(measure) is not None:
-            found.setdefault(row["system"], {})[row["study_id"]] = float(row[measure])
+        if (value := row.get("values", {}).get(measure)) is not None:
+            found.setdefault(row["system"], {})[row["study_id"]] = float(value)
     return f"report/{measure}", found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,10 @@ from rich.table import Table
 from radflow import __version__
 from radflow.errors import DataError, RunError
 from radflow.jsonl import read_jsonl, write_json, write_text_atomically
-from radflow.metrics.compare import Comparison, PairedScores, Patients, compare_systems, pair_scores
+from radflow.metrics.compare import Comparison, PairedScores, compare_systems, pair_scores
+from radflow.metrics.declaration import CHEST, Vocabulary
 from radflow.metrics.paired import format_p
-from radflow.records import Score, Study
+from radflow.records import MetricRow
 from radflow.registry import nearest
 from radflow.run_dir import content_hash
 
@@ -48,7 +50,6 @@ class Compared:
     second: Side
     rows: list[Comparison]
     pairs: PairedScores
-    patients: Patients | None
     samples: int
     seed: int
     confidence: float
@@ -60,10 +61,17 @@ class Compared:
     @property
     def drawn_patients(self) -> int | None:
         """How many patients the shared studies are of; ``None`` where no study has one."""
-        if self.patients is None:
+        rows = [*self.pairs.first, *self.pairs.second]
+        patients = {row.study_id: row.patient_id for row in rows if row.patient_id is not None}
+        if not patients:
             return None
-        ids = {score.study_id for score in self.pairs.first}
-        return len({self.patients.get(study) or (study,) for study in ids})
+        return len({patients.get(row.study_id) or (row.study_id,) for row in rows})
+
+    @property
+    def only_one(self) -> list[str]:
+        """Metrics that only one of the two systems was scored with."""
+        sides = ({name for row in rows for name in row.values} for rows in self.pairs[:2])
+        return sorted(set.symmetric_difference(*sides))
 
 
 def compare_folders(
@@ -81,8 +89,8 @@ def compare_folders(
     """Compare a system of each folder (both may be the same folder).
 
     Args:
-        first, second: run folders, or folders of scores: with scores.jsonl, and perhaps studies.jsonl.
-        system_a, system_b: which systems; ``None`` takes "model", or the only one.
+        first, second: run folders, or folders of `radflow score`: with scores.jsonl and summary.json.
+        system_a, system_b: which systems; ``None`` takes "rft", else "sft", or the only one.
         metrics: names or patterns of the metrics wanted; none stands for all.
         shared_only: leave out studies that only one system has, rather than refuse.
 
@@ -105,37 +113,55 @@ def compare_folders(
         [score for score in scores_b if score.system == other.system],
     )
     _check_studies(pairs, one, other, shared_only=shared_only)
-    patients = _read_patients((first, second))
     rows = compare_systems(
         pairs.first,
         pairs.second,
         samples=samples,
         seed=seed,
         confidence=confidence,
-        patients=patients,
         metrics=metrics,
+        vocabulary=_read_vocabulary((first, second)),
     )
-    return Compared(one, other, rows, pairs, patients, samples, seed, confidence)
+    return Compared(one, other, rows, pairs, samples, seed, confidence)
 
 
-def _read_scores(folder: Path) -> list[Score]:
+def _read_scores(folder: Path) -> list[MetricRow]:
     if not (folder / "scores.jsonl").is_file():
         raise RunError(
             "no scores.jsonl in this folder",
             where=str(folder),
-            next_step="Give a run folder whose evaluate stage is done (radflow run), or a folder of scores.",
+            next_step="Give a run folder whose evaluate stage is done (radflow run), or radflow score's.",
         )
     try:
-        return list(read_jsonl(Score, folder / "scores.jsonl"))
+        return list(read_jsonl(MetricRow, folder / "scores.jsonl"))
     except RunError as error:
         raise RunError(
-            "these scores can't be compared: they are of radflow score, or of another version",
+            "these scores are of another version of radflow",
             where=str(folder / "scores.jsonl"),
-            next_step="Give the folder of a run whose evaluate stage this version has done.",
+            next_step="Score again: radflow score, or radflow run CONFIG --redo evaluate.",
         ) from error
 
 
-def _choose(scores: Sequence[Score], wanted: str | None, folder: Path, option: str) -> str:
+def _read_vocabulary(folders: Sequence[Path]) -> Vocabulary:
+    """What the folders' summaries say of the examination that was scored; chest X-rays where none says it."""
+    found: dict[Path, Vocabulary] = {}
+    for folder in dict.fromkeys(folders):
+        try:
+            said = json.loads((folder / "summary.json").read_bytes())["vocabulary"]
+            found[folder] = Vocabulary(said["ontology"], tuple(said["columns"]), said["no_finding"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # the table can be made without it; scores that don't fit are refused later
+    if len({vocabulary.columns for vocabulary in found.values()}) > 1:
+        raise DataError(
+            "the two folders were scored with different labels: "
+            + " and ".join(vocabulary.ontology for vocabulary in found.values()),
+            where=" and ".join(map(str, found)),
+            next_step="Compare runs of one kind of examination.",
+        )
+    return next(iter(found.values()), CHEST)
+
+
+def _choose(scores: Sequence[MetricRow], wanted: str | None, folder: Path, option: str) -> str:
     systems = list(dict.fromkeys(score.system for score in scores))
     if wanted is None and len(systems) == 1:
         return systems[0]
@@ -151,7 +177,7 @@ def _choose(scores: Sequence[Score], wanted: str | None, folder: Path, option: s
     return name
 
 
-def _listed(scores: Iterable[Score]) -> str:
+def _listed(scores: Iterable[MetricRow]) -> str:
     return ", ".join(repr(system) for system in dict.fromkeys(score.system for score in scores)) or "none"
 
 
@@ -167,24 +193,6 @@ def _check_studies(pairs: PairedScores, first: Side, second: Side, *, shared_onl
         where=f"{first.scores} and {second.scores}",
         next_step="Score both on the same studies, or compare what they share with --shared-only.",
     )
-
-
-def _read_patients(folders: Iterable[Path]) -> Patients | None:
-    """Patient of each study from the folders' studies.jsonl; ``None`` where none names one."""
-    patients: dict[str, str] = {}
-    for path in dict.fromkeys(folder / "studies.jsonl" for folder in folders):
-        if not path.is_file():
-            continue
-        for study in read_jsonl(Study, path):
-            if study.patient_id is None:
-                continue
-            if patients.setdefault(study.study_id, study.patient_id) != study.patient_id:
-                raise DataError(
-                    "the two folders say that this study is of different patients",
-                    where=f"study {study.study_id}, {path}",
-                    next_step="Compare runs on the same data.",
-                )
-    return patients or None
 
 
 def comparison_table(compared: Compared) -> Table:
@@ -206,6 +214,8 @@ def headline(compared: Compared) -> str:
     left_out = len({*compared.pairs.only_first, *compared.pairs.only_second})
     if left_out:
         units += f"; {left_out} left out wholly or in part, scored for one system only"
+    if compared.only_one:
+        units += f"; not compared, as only one was scored with it: {', '.join(compared.only_one)}"
     return (
         f"first: {compared.first.system} ({compared.first.folder})\n"
         f"second: {compared.second.system} ({compared.second.folder})\n"
@@ -258,6 +268,7 @@ def as_json(compared: Compared) -> dict[str, Any]:
         "patients": compared.drawn_patients,
         "only_first": list(compared.pairs.only_first),
         "only_second": list(compared.pairs.only_second),
+        "metrics_of_one": compared.only_one,
         "samples": compared.samples,
         "seed": compared.seed,
         "confidence": compared.confidence,

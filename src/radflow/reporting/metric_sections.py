@@ -9,7 +9,9 @@ from markupsafe import Markup
 
 from radflow.reporting.names import (
     HEADLINES,
+    LABEL_CHARTS,
     SAMPLED,
+    flat,
     in_order,
     metric_key,
     metric_name,
@@ -30,7 +32,7 @@ UNKNOWN_SHOWN = 8
 
 def metrics_section(files: RunFiles) -> Section:
     """All systems on the held-out studies."""
-    systems: Mapping[str, Metrics] = files.summary["systems"]
+    systems = {system: flat(table) for system, table in files.summary["systems"].items()}
     order = in_order(systems)
     shown = headlines(key for name in order for key in systems[name])
     charts = [_system_chart(key, order, systems) for key in shown]
@@ -44,18 +46,18 @@ def metrics_section(files: RunFiles) -> Section:
         "metrics",
         "Metrics against baselines",
         notes=(_evaluated(files), *_explained(shown)),
-        charts=(*charts, *(chart for chart, _ in by_label)),
+        charts=(*charts, *(chart for chart, _ in by_label if chart is not None)),
         folds=(*folds, *(Fold(table.caption, tables=(table,)) for _, table in by_label)),
     )
 
 
 MEANINGS = {
-    "consistent": "Consistent are reports whose Findings and Impression agree, by rules.",
-    "label_f1": "Label F1 compares what rules read in both texts as columns of the ontology, of chest X-rays "
-    "CheXpert's observations.",
-    "graph_f1": "Graph F1 compares the entities and relations of both texts, by lexicon.",
-    "f1": "True findings are those of the phantom itself, not of its reference report; with side, one on the "
-    "wrong side is wrong.",
+    "consistency-rate": "Consistent are reports whose Findings and Impression agree, by rules.",
+    "rules-label-f1": "Label F1 compares what rules read in both texts as columns of the ontology, of chest "
+    "X-rays CheXpert's observations.",
+    "lexicon-graph-partial": "Graph F1 compares the entities and relations of both texts, by lexicon.",
+    "truth-f1": "True findings are those of the phantom itself, not of its reference report; with side, one "
+    "on the wrong side is wrong.",
 }
 """Measure -> what a reader has to know of it."""
 
@@ -122,8 +124,8 @@ def _studies(key: str, systems: Mapping[str, Metrics]) -> str:
     return " / ".join(str(count) for count in sorted(counts))
 
 
-def _by_label(order: list[str], systems: Mapping[str, Metrics]) -> list[tuple[Markup, Table]]:
-    """A chart and a table for each measure that was taken label by label."""
+def _by_label(order: list[str], systems: Mapping[str, Metrics]) -> list[tuple[Markup | None, Table]]:
+    """A table, and of the main ones a chart, for each measure that was taken label by label."""
     greedy = [system for system in order if not system.endswith(SAMPLED)]
     keys = dict.fromkeys(key for system in greedy for key in systems[system] if metric_key(key).label)
     groups: dict[str, list[str]] = {}
@@ -148,13 +150,14 @@ def _by_label(order: list[str], systems: Mapping[str, Metrics]) -> list[tuple[Ma
             for row, key in zip(rows, members, strict=True)
         )
         header = ("observation", *map(system_name, greedy))
-        found.append((interval_chart(title, rows), Table(title, header, cells)))
+        chart = interval_chart(title, rows) if group in LABEL_CHARTS else None
+        found.append((chart, Table(title, header, cells)))
     return found
 
 
 def differences(files: RunFiles) -> dict[str, Metrics]:
     """Pair of systems -> metric -> paired difference; empty where the evaluation compared none."""
-    return dict(files.summary.get("differences") or {})
+    return {pair: flat(table) for pair, table in (files.summary.get("differences") or {}).items()}
 
 
 def pair_name(pair: str) -> str:

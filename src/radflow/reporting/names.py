@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from radflow.metrics.registry import METRICS, find_metric
 
 SAMPLED = " (sampled)"
 SYSTEMS: dict[str, tuple[str, int]] = {
@@ -20,40 +22,40 @@ TRAINED_FIRST = ("sft", "model")
 """Names of the supervised model, which reinforcement has to beat."""
 TRAINED_LATER = ("rft", "sft continued")
 
-PARTS = {
-    "report": "whole report",
-    "findings": "Findings",
-    "impression": "Impression",
-    "findings_truth": "true findings",
-    "findings_truth_with_side": "true findings + side",
-}
+PARTS = {"report": "whole report", "findings": "Findings", "impression": "Impression"}
 MEASURES = {
-    **{f"bleu_{order}": f"BLEU-{order}" for order in range(1, 5)},
-    "rouge_l": "ROUGE-L",
-    "graph_f1": "graph F1",
-    "label_f1": "label F1",
-    "label_precision": "label precision",
-    "label_recall": "label recall",
-    "f1": "F1",
-    "consistent": "consistent reports",
+    "lexicon-graph-partial": "graph F1",
+    "rules-label-f1": "label F1",
+    "truth-f1": "true findings F1",
+    "truth-side-f1": "true findings + side F1",
+    "consistency-rate": "consistent reports",
 }
+"""Shorter names than the metrics' own titles."""
 HEADLINES = (
-    "consistent",
-    "impression/label_f1",
-    "report/label_f1",
-    "report/graph_f1",
-    "findings_truth/f1",
-    "findings_truth_with_side/f1",
-    "report/bleu_4",
-    "report/rouge_l",
-    "findings/bleu_4",
-    "impression/bleu_4",
+    "report/consistency-rate",
+    "impression/rules-label-f1",
+    "report/rules-label-f1",
+    "report/lexicon-graph-partial",
+    "report/truth-f1",
+    "report/truth-side-f1",
+    "report/bleu-4",
+    "report/rouge-l",
+    "findings/bleu-4",
+    "impression/bleu-4",
 )
 """The metrics that are drawn, in order; all of them stand in tables."""
+LABEL_CHARTS = (
+    "report/truth-f1",
+    "report/truth-side-f1",
+    "report/rules-label-f1",
+    "report/hallucination-rate",
+    "report/omission-rate",
+)
+"""The metrics that are drawn label by label; all of them stand in tables."""
 
 
 class MetricKey(NamedTuple):
-    """A key of summary.json taken apart: ``critical/findings_truth/f1/edema``."""
+    """A metric of a summary taken apart: ``critical/report/bleu-4``, ``report/truth-f1/edema``."""
 
     is_critical: bool
     part: str
@@ -72,11 +74,37 @@ def metric_key(key: str) -> MetricKey:
     return MetricKey(is_critical, pieces[0], pieces[1], "/".join(pieces[2:]) or None)
 
 
+def flat(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Scores of a system or differences of a pair, as summary.json has them, by key: of all studies, single
+    labels of all studies, of critical studies."""
+    scores, per_label = table["scores"], table["per_label"]
+    found = _by_key("", scores.get("all", {}))
+    for part, metrics in per_label.items():
+        for name, labels in metrics.items():
+            found |= {f"{part}/{name}/{label}": value for label, value in labels.items()}
+    return found | _by_key("critical/", scores.get("critical", {}))
+
+
+def _by_key(prefix: str, parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {
+        f"{prefix}{part}/{name}": value for part, metrics in parts.items() for name, value in metrics.items()
+    }
+
+
 def metric_name(key: str) -> str:
-    """``impression/label_f1`` -> "label F1, Impression". The label of a single observation is left out."""
+    """``impression/rules-label-f1`` -> "label F1, Impression". The label of a single observation is left
+    out."""
     parsed = metric_key(key)
-    measure = MEASURES.get(parsed.measure, plain(parsed.measure))
+    measure = MEASURES.get(parsed.measure) or _title(parsed.measure)
     return f"{measure}, {PARTS.get(parsed.part, plain(parsed.part))}" if parsed.part else measure
+
+
+def _title(name: str) -> str:
+    """What the metric calls itself, the labeler in front where there are two; any other name as it is."""
+    if name not in METRICS:
+        return plain(name)
+    title = find_metric(name).title
+    return name.replace("-", " ", 1) if name.startswith(("rules-", "chexbert-")) else title
 
 
 def plain(name: str) -> str:

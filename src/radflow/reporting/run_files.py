@@ -79,13 +79,29 @@ def read_run(run: RunDir, stages: Sequence[str]) -> RunFiles:
         studies=run.read(Study, "studies.jsonl"),
         predictions=predictions,
         scores=list(read_rows(run.path("scores.jsonl"))),
-        summary=json.loads(run.path("summary.json").read_bytes()),
+        summary=_read_summary(run.path("summary.json")),
         optional={
             name: read_rows(run.path(name))
             for name, stage in MADE_BY.items()
             if stage in manifests and run.path(name).exists()
         },
     )
+
+
+def _read_summary(path: Path) -> dict[str, Any]:
+    """
+    Raises:
+        RunError: it is of a version of radflow that named its metrics otherwise.
+    """
+    summary: dict[str, Any] = json.loads(path.read_bytes())
+    tables = [*summary["systems"].values(), *(summary.get("differences") or {}).values()]
+    if not all("scores" in table and "per_label" in table for table in tables):
+        raise RunError(
+            "this evaluation is of another version of radflow",
+            where=str(path),
+            next_step="Evaluate again: radflow run CONFIG --redo evaluate.",
+        )
+    return summary
 
 
 def read_rows(path: Path) -> Rows:

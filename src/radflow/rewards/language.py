@@ -7,8 +7,7 @@ from functools import lru_cache
 from typing import Protocol, cast
 
 from radflow.errors import ConfigError
-from radflow.metrics.lexical import rouge_l
-from radflow.metrics.sentence_bleu import BleuReference
+from radflow.metrics.lexical import BleuReference, rouge_l
 from radflow.registry import resolve
 
 REMEMBERED_REFERENCES = 4096

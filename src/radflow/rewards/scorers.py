@@ -22,10 +22,10 @@ from radflow.clinical.report_graph import ReportGraph
 from radflow.config import JudgeConfig, RewardConfig
 from radflow.data.sections import parse_report, render_report
 from radflow.errors import ConfigError
+from radflow.metrics.remembered import Remembered
 from radflow.records import Report
 from radflow.registry import resolve
 from radflow.rewards.language import LANGUAGE_METRICS, open_language_metric
-from radflow.rewards.remembered import Remembered
 from radflow.rewards.terms import Statement, novelty
 from radflow.rewards.verdicts import Case, Verdict, ask_judge
 

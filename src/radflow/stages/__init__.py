@@ -111,8 +111,8 @@ STAGES = (
     Stage(
         name="evaluate",
         module="radflow.stages.evaluate",
-        settings=("model", "evaluate"),
-        inputs=("model.name", "evaluate.ontology"),
+        settings=("model", "annotate", "evaluate"),
+        inputs=("model.name", "annotate.ontology", "evaluate.ontology"),
         reads=("studies.jsonl", "model-sft"),
         reads_if_run=("model-rft", "model-control"),
         outputs=("predictions.jsonl", "scores.jsonl", "summary.json"),

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import random
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from radflow.clinical.criticality import JudgeCriticality, RuleCriticality
-from radflow.clinical.judge import Judge
+from radflow.clinical.study_criticality import JudgeName, StudyCriticality
 from radflow.config import RunConfig
-from radflow.engine import map_rows
 from radflow.errors import DataError, RunError
 from radflow.jsonl import Appender, write_jsonl
 from radflow.metrics.triage import agreement
@@ -19,9 +15,6 @@ from radflow.records import Criticality, RowFailure, SelectedStudy, Study
 from radflow.run_dir import RunDir
 from radflow.terminal import console
 
-JudgeName = Literal["rules", "judge"]
-PARALLEL_FROM = 5000
-"""Studies from which several processes of the rule judge gain more than their start costs."""
 FLIPPED = "flipped for the noise experiment; it was: "
 
 
@@ -87,15 +80,18 @@ def _decide(
     """Verdicts in the studies' order, failures, and counts; rows that a cut run has decided stay."""
     failures: list[RowFailure] = []
     facts: dict[str, Any] = {"judge": name}
+    judge = StudyCriticality(config, name, cache=run.root / "judge-cache")
     with Appender(run.path(partial), Criticality) as into:
         done = {row.study_id: row for row in into.rows}
         left = [study for study in studies if study.study_id not in done]
-        for result in _results(config, run.root, left, name, facts):
+        for result in judge.decide_all(left):
             if isinstance(result, RowFailure):
                 failures.append(result)
             else:
                 into.append([result])
                 done[result.study_id] = result
+    if (tally := judge.tally()) is not None:
+        facts["tally"] = tally
     verdicts = [done[study.study_id] for study in studies if study.study_id in done]
     facts |= {
         "studies": len(studies),
@@ -104,30 +100,6 @@ def _decide(
         "failed": len(failures),
     }
     return verdicts, failures, facts
-
-
-def _results(
-    config: RunConfig, root: Path, studies: Sequence[Study], name: JudgeName, facts: dict[str, Any]
-) -> Iterator[Criticality | RowFailure]:
-    if name == "rules":
-        rules = DecideStudy(RuleCriticality(config.annotate.ontology, levels=config.annotate.levels))
-        workers = (config.engine.workers or os.cpu_count() or 1) if len(studies) >= PARALLEL_FROM else 1
-        yield from map_rows(rules, studies, workers=workers, label="criticality", total=len(studies))
-        return
-    judge = Judge(config.judge, cache=root / "judge-cache")
-    reports = ((study.study_id, study.report) for study in studies)
-    yield from JudgeCriticality(judge).decide_all(reports, total=len(studies))
-    facts["tally"] = judge.tally.summary(config.judge)
-
-
-class DecideStudy:
-    """The rule judge on the reference report of a study; picklable."""
-
-    def __init__(self, rules: RuleCriticality) -> None:
-        self.rules = rules
-
-    def __call__(self, study: Study) -> Criticality:
-        return self.rules.decide(study.study_id, study.report)
 
 
 def _agreement(first: Sequence[Criticality], second: Sequence[Criticality]) -> dict[str, Any]:

@@ -3,39 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from rich.box import SIMPLE
+from rich.markup import escape
 from rich.table import Table
 
+from radflow.clinical.study_criticality import StudyCriticality
 from radflow.config import GenerationConfig, RunConfig
-from radflow.engine import map_rows
-from radflow.errors import DataError, RunError
+from radflow.errors import DataError
 from radflow.jsonl import Appender, write_json, write_jsonl
-from radflow.metrics.clinical_scores import ClinicalReaders
-from radflow.metrics.report_scores import Written, score_report
-from radflow.metrics.summaries import differences, summarise
+from radflow.metrics.registry import find_metric
+from radflow.metrics.report_parts import PARTS
+from radflow.metrics.run_scores import RunScores, Written, cases_of
+from radflow.metrics.score_summary import Differences, Summary
+from radflow.metrics.scoring import Plan, make_plan
 from radflow.models.baselines import most_frequent_report, nearest_image_reports
 from radflow.models.generation import generate_reports
 from radflow.models.run_models import run_model
-from radflow.records import Candidate, Difference, Interval, Prediction, RowFailure, Score, Study
+from radflow.records import Candidate, Difference, Interval, Part, Prediction, RowFailure, Study
 from radflow.run_dir import RunDir
 from radflow.terminal import console
 
 MODELS = {"sft": "sft", "sft continued": "control", "rft": "rft"}
 """Systems and the stages that write their models, in the order of the table."""
-SHOWN = {
-    "report/bleu_4": "BLEU-4",
-    "report/rouge_l": "ROUGE-L",
-    "report/graph_f1": "graph\nF1",
-    "impression/label_f1": "Impr.\nF1",
-    "consistent": "consis-\ntent",
-    "findings_truth/f1": "truth\nF1",
-    "findings_truth_with_side/f1": "with\nside",
+SHOWN: dict[tuple[Part, str], str] = {
+    ("report", "bleu-4"): "BLEU-4",
+    ("report", "rouge-l"): "ROUGE-L",
+    ("report", "lexicon-graph-partial"): "graph\nF1",
+    ("impression", "rules-label-f1"): "Impr.\nF1",
+    ("report", "consistency-rate"): "consis-\ntent",
+    ("report", "truth-f1"): "truth\nF1",
+    ("report", "truth-side-f1"): "with\nside",
 }
 """The metrics of the terminal's tables; all of them are in summary.json."""
 COMPARED = (("rft", "sft"), ("rft", "sft continued"), ("sft continued", "sft"))
+
+Number = Interval | Difference
+Rows = Mapping[str, Mapping[str, Mapping[Part, Mapping[str, Number]]]]
+"""Row of a table -> subset -> part -> metric."""
 
 
 def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
@@ -48,6 +54,8 @@ def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
             where="studies.jsonl",
             next_step="Check data.split.",
         )
+    _plan(config)  # what can't be scored is said before hours of writing; its models are let go of again
+    critical, judged = _decide(config, run, held_out)
     predictions, facts = _write_reports(config, run, held_out)
     write_jsonl(run.path("predictions.jsonl"), predictions)
     by_id = {study.study_id: study for study in held_out}
@@ -55,39 +63,73 @@ def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
     if config.evaluate.baselines:
         train = [study for study in studies if study.split == "train"]
         written += _baselines(train, held_out, run)
-    scores = _score(written, config)
-    write_jsonl(run.path("scores.jsonl"), scores)
-    patients = {study.study_id: study.patient_id for study in held_out}
-    systems = summarise(scores, config.evaluate, seed=config.seed, patients=patients)
-    compared = differences(scores, COMPARED, config.evaluate, seed=config.seed, patients=patients)
-    unfinished = {
-        system: sum(row.system == system and not row.finished for row in predictions) for system in facts
-    }
+    plan = _plan(config)
+    scores = RunScores(
+        plan,
+        list(dict.fromkeys(row.system for row in written)),
+        samples=config.evaluate.bootstrap_samples,
+        confidence=config.evaluate.confidence,
+        seed=config.seed,
+    )
+    batches = scores.score(cases_of(written, critical), workers=config.engine.workers)
+    write_jsonl(run.path("scores.jsonl"), (row for batch in batches for row in batch))
+    summaries, compared = scores.summaries(), scores.differences(COMPARED)
     summary = {
         "split": config.evaluate.split,
         "studies": len(held_out),
-        "critical_studies": sum(score.is_critical for score in scores if _is_first(score, scores[0].system)),
-        "unfinished_reports": unfinished,
+        "critical_studies": sum(critical.values()),
+        "criticality": judged,
+        "unfinished_reports": {
+            system: sum(row.system == system and not row.finished for row in predictions) for system in facts
+        },
         "confidence": config.evaluate.confidence,
-        "systems": _dumped(systems),
-        "differences": _dumped(compared),
+        **plan.described(),
+        "systems": {
+            system: {**found.as_json(), "studies": found.studies} for system, found in summaries.items()
+        },
+        "differences": {pair: found.as_json() for pair, found in compared.items()},
     }
     write_json(run.path("summary.json"), summary)
-    console.print(results_table(systems, studies=len(held_out), split=config.evaluate.split))
-    if compared:
-        console.print(differences_table(compared))
-    console.print(f"all numbers: {run.path('summary.json')}")
-    return {"generation": facts}
+    _tell(config, run, plan, summaries, compared, studies=len(held_out))
+    return {"generation": facts, "criticality": judged}
 
 
-def _is_first(score: Score, system: str) -> bool:
-    return score.system == system and score.part == "report"
+def _plan(config: RunConfig) -> Plan:
+    return make_plan(config.evaluate.metrics, PARTS, ontology=config.evaluate.ontology)
 
 
-def _dumped(table: Mapping[str, Mapping[str, Interval | Difference]]) -> dict[str, dict[str, Any]]:
-    return {
-        row: {name: value.model_dump() for name, value in metrics.items()} for row, metrics in table.items()
+def _decide(
+    config: RunConfig, run: RunDir, studies: Sequence[Study]
+) -> tuple[dict[str, bool], dict[str, Any]]:
+    """Which of the studies annotate's judge calls critical; those it can't decide are counted."""
+    judge = StudyCriticality(config, config.annotate.judge, cache=run.root / "judge-cache")
+    verdicts = [result for result in judge.decide_all(studies) if not isinstance(result, RowFailure)]
+    facts: dict[str, Any] = {
+        "judge": config.annotate.judge,
+        "levels": list(config.annotate.levels) if config.annotate.judge == "rules" else None,
+        "undecided": len(studies) - len(verdicts),
     }
+    if (tally := judge.tally()) is not None:
+        facts["tally"] = tally
+    return {verdict.study_id: verdict.is_critical for verdict in verdicts}, facts
+
+
+def _tell(
+    config: RunConfig,
+    run: RunDir,
+    plan: Plan,
+    summaries: Mapping[str, Summary],
+    compared: Mapping[str, Differences],
+    *,
+    studies: int,
+) -> None:
+    for name, reason in plan.not_run.items():
+        console.print(f"[yellow]not run: {escape(name)}[/] ({escape(reason)})")
+    systems = {system: found.scores for system, found in summaries.items()}
+    console.print(results_table(systems, studies=studies, split=config.evaluate.split))
+    if compared:
+        console.print(differences_table({pair: found.scores for pair, found in compared.items()}))
+    console.print(f"all numbers: {run.path('summary.json')}")
 
 
 def _write_reports(
@@ -138,40 +180,35 @@ def _baselines(train: Sequence[Study], held_out: Sequence[Study], run: RunDir) -
     ]
 
 
-def _score(written: Sequence[Written], config: RunConfig) -> list[Score]:
-    scores: list[Score] = []
-    function = partial(score_report, readers=ClinicalReaders(config.evaluate.ontology))
-    rows = map_rows(function, written, workers=config.engine.workers, label="score", total=len(written))
-    for result in rows:
-        if isinstance(result, RowFailure):
-            # A failure here is a defect of radflow, and a table without the row would lie.
-            raise RunError(f"scoring failed: {result.kind}: {result.message}", where=result.study_id)
-        scores += result
-    return scores
-
-
-def results_table(summary: Mapping[str, Mapping[str, Interval]], *, studies: int, split: str) -> Table:
+def results_table(systems: Rows, *, studies: int, split: str) -> Table:
     """Systems as rows, the main metrics as columns, each with its interval."""
-    return _table(f"{studies} {split} studies, value and interval", "system", summary)
+    return _table(f"{studies} {split} studies, value and interval", "system", systems)
 
 
-def differences_table(compared: Mapping[str, Mapping[str, Difference]]) -> Table:
+def differences_table(compared: Rows) -> Table:
     """Paired differences between systems, each with its interval; one that excludes 0 is bold."""
     return _table("differences on the same studies, value and interval", "", compared)
 
 
-def _table(title: str, head: str, rows: Mapping[str, Mapping[str, Interval | Difference]]) -> Table:
-    names = [name for name in SHOWN if any(name in metrics for metrics in rows.values())]
+def _table(title: str, head: str, rows: Rows) -> Table:
+    found = {
+        row: {
+            (part, name): value for part, metrics in scores["all"].items() for name, value in metrics.items()
+        }
+        for row, scores in rows.items()
+    }
+    keys = dict.fromkeys(key for numbers in found.values() for key in numbers)
+    columns = [key for key in SHOWN if key in keys] or list(keys)[: len(SHOWN)]
     table = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 0, 0, 1))
     table.add_column(head)
-    for name in names:
-        table.add_column(SHOWN[name], justify="right")
-    for row, metrics in rows.items():
-        table.add_row(row, *(_cell(metrics[name]) if name in metrics else "-" for name in names))
+    for key in columns:
+        table.add_column(SHOWN.get(key, escape(find_metric(key[1]).title)), justify="right")
+    for row, numbers in found.items():
+        table.add_row(row, *(_cell(numbers[key]) if key in numbers else "-" for key in columns))
     return table
 
 
-def _cell(number: Interval | Difference) -> str:
+def _cell(number: Number) -> str:
     low, high = _short(number.low), _short(number.high)
     if isinstance(number, Interval):
         return f"{_short(number.value, 3)}\n{low}-{high}"

@@ -14,7 +14,7 @@ from radflow.clinical.labeler import RuleLabeler
 from radflow.data.phantoms.carotid import CarotidCase, make_carotid_case
 from radflow.data.phantoms.carotid_truth import OBSERVATIONS
 from radflow.data.sections import parse_report, report_from_fields
-from radflow.metrics.truth_findings import said_findings
+from radflow.metrics.truth_findings import TRUTHS
 from radflow.records import Mention, Report
 
 COUNT = 1000
@@ -163,7 +163,7 @@ def test_the_truth_reader_finds_exactly_the_truth_in_the_findings() -> None:
         if report.findings is not None:
             found = {
                 (name, each)
-                for name, side in said_findings(report.findings, "carotid")
+                for name, side in TRUTHS["carotid"].said(report.findings)
                 for each in (("left", "right") if side == "bilateral" else (side,))
             }
             assert found == truth(case)

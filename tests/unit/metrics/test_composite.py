@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from radflow.config import CompositeConfig
 from radflow.data.sections import parse_report
 from radflow.metrics.composite import Composite, CompositeScorer, Pair, PairChunk, compared_text
-from radflow.metrics.lexical import rouge_l, sentence_bleu_score
+from radflow.metrics.lexical import rouge_l, sentence_bleu
 from radflow.records import Report
 
 REFERENCE = "FINDINGS: Small left pleural effusion. Enlarged heart.\nIMPRESSION: Left pleural effusion."
@@ -38,7 +38,7 @@ def test_composite_is_the_weighted_mean() -> None:
     (row,) = score(CLOSE, bleu_2=1, bertscore=2, graph_f1=3)
     reference, prediction = compared_text(parse_report(REFERENCE)), compared_text(parse_report(CLOSE))
     assert row.bleu_2 == pytest.approx(
-        sentence_bleu_score(reference=reference, prediction=prediction, order=2), abs=1e-6
+        sentence_bleu(reference=reference, prediction=prediction, order=2), abs=1e-6
     )
     assert row.bertscore == pytest.approx(rouge_l(reference=reference, prediction=prediction), abs=1e-6)
     assert row.bleu_2 is not None

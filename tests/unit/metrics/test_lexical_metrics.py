@@ -9,16 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nltk.translate.bleu_score import SmoothingFunction, modified_precision, sentence_bleu
 from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics import BLEU, CHRF
 from tests.conftest import REPOSITORY
 
 from radflow.errors import ModelError
 from radflow.metrics import meteor
-from radflow.metrics.bleu import ngram_counts, smoothed_bleu
-from radflow.metrics.lexical import bleu_counts, sentence_bleu_score, tokenize
+from radflow.metrics.lexical import common_length, ngram_counts, smoothed_bleu, tokenize
 from radflow.metrics.meteor import Meteor
-from radflow.metrics.overlap import common_length
 from radflow.metrics.score import load_metric
 
 GOLDEN = json.loads((REPOSITORY / "tests" / "golden" / "captioning.json").read_text(encoding="utf-8"))
@@ -128,11 +127,16 @@ def test_common_subsequence_equals_the_textbook(first: list[int], second: list[i
 @settings(deadline=None)
 @given(FILLED, TEXTS)
 def test_bleu_has_the_counts_and_sentence_scores_of_nltk(reference: str, prediction: str) -> None:
-    counts = ngram_counts(tokenize(reference), tokenize(prediction))
-    assert counts == tuple(bleu_counts(reference=reference, prediction=prediction).row())
+    expected, written = tokenize(reference), tokenize(prediction)
+    counts = ngram_counts(expected, written)
+    smoothing = SmoothingFunction().method1
     for order in range(1, 5):
-        expected = sentence_bleu_score(reference=reference, prediction=prediction, order=order)
-        assert float(smoothed_bleu(np.array(counts), order=order)) == pytest.approx(expected, abs=1e-12)
+        precision = modified_precision([expected], written, order)
+        assert counts[order - 1] == precision.numerator
+        assert counts[3 + order] == max(0, len(written) - order + 1)
+        score = sentence_bleu([expected], written, (1 / order,) * order, smoothing_function=smoothing)
+        assert float(smoothed_bleu(np.array(counts), order=order)) == pytest.approx(score, abs=1e-12)
+    assert counts[8:] == (len(expected), len(written))
 
 
 def test_radcliq_bleu_sets_only_full_stops_apart_and_keeps_double_spaces_as_tokens() -> None:

@@ -86,16 +86,23 @@ def _write_evaluation(root: Path, *, with_rft: bool) -> None:
     write_rows(
         root / "scores.jsonl",
         (
-            {"study_id": f"s{n}", "system": name, "part": "report", "rouge_l": n / 10, "is_critical": n == 0}
+            {
+                "study_id": f"s{n}",
+                "system": name,
+                "part": "report",
+                "values": {"rouge-l": n / 10, "lexicon-graph-partial": None},
+                "is_critical": n == 0,
+            }
             for name in (*systems, "most frequent")
             for n in range(STUDIES)
         ),
     )
     metrics = {
-        "report/rouge_l": interval(0.3),
-        "odd/new_metric": interval(0.7),
-        "findings_truth/f1/edema": interval(0.5),
-        "critical/report/rouge_l": interval(0.1),
+        "scores": {
+            "all": {"report": {"rouge-l": interval(0.3)}, "odd": {"new_metric": interval(0.7)}},
+            "critical": {"report": {"rouge-l": interval(0.1)}},
+        },
+        "per_label": {"report": {"truth-f1": {"edema": interval(0.5)}}},
     }
     summary: dict[str, Any] = {
         "split": "test",
@@ -105,7 +112,8 @@ def _write_evaluation(root: Path, *, with_rft: bool) -> None:
         "systems": dict.fromkeys(("most frequent", *systems, HOSTILE), metrics),
     }
     if with_rft:
-        summary["differences"] = {"rft - sft": {"report/rouge_l": {**interval(0.04), "p": 0.01}}}
+        gain = {"all": {"report": {"rouge-l": {**interval(0.04), "p": 0.01}}}, "critical": {}}
+        summary["differences"] = {"rft - sft": {"scores": gain, "per_label": {}}}
     (root / "summary.json").write_text(json.dumps(summary))
 
 

@@ -169,6 +169,15 @@ def test_a_damaged_file_is_named_without_its_text(own: Path) -> None:
     assert "Secret" not in str(caught.value)
 
 
+def test_an_evaluation_of_another_version_is_refused(own: Path) -> None:
+    summary = json.loads((own / "summary.json").read_text())
+    summary["systems"] = {"sft": {"report/rouge_l": {"value": 0.3}}}
+    (own / "summary.json").write_text(json.dumps(summary))
+    with pytest.raises(RunError, match="another version") as caught:
+        render(own)
+    assert "--redo evaluate" in str(caught.value)
+
+
 def test_unknown_metrics_and_systems_are_shown(full: Path) -> None:
     text = Page(render(full)).text
     assert "new metric, odd" in text

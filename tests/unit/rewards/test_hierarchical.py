@@ -11,19 +11,19 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 from tests.judge_server import JudgeServer, Reply, completion
 from tests.unit.rewards.own_reports import OWN_REPORTS
 
 from radflow.config import JudgeConfig, RewardConfig
 from radflow.data.sections import parse_report
 from radflow.errors import ConfigError, DataError, JudgeError
-from radflow.metrics.lexical import sentence_bleu_score
-from radflow.metrics.sentence_bleu import BleuReference
+from radflow.metrics.lexical import BleuReference, tokenize
+from radflow.metrics.remembered import Remembered
 from radflow.records import Report, RewardScore
 from radflow.rewards import terms
 from radflow.rewards.adapters import SwiftReward, compute_score, score_texts
 from radflow.rewards.hierarchical import FAILED, TERMS, HierarchicalReward, OwnTerm, has_failed
-from radflow.rewards.remembered import Remembered
 
 FINDINGS = "Small left pleural effusion. The heart is normal in size."
 IMPRESSION = "Small left pleural effusion."
@@ -146,7 +146,12 @@ def test_weighted_by_severity_a_missed_pneumothorax_costs_more_than_a_missed_eff
 @settings(max_examples=300, deadline=None)
 @given(st.text("ab .", max_size=24), st.text("ab .", max_size=24), st.sampled_from((1, 2, 4)))
 def test_counted_bleu_is_nltks(reference: str, prediction: str, order: int) -> None:
-    expected = sentence_bleu_score(reference=reference, prediction=prediction, order=order)
+    expected = sentence_bleu(
+        [tokenize(reference)],
+        tokenize(prediction),
+        (1 / order,) * order,
+        smoothing_function=SmoothingFunction().method1,
+    )
     assert BleuReference(reference, order=order).score(prediction) == pytest.approx(expected, abs=1e-12)
 
 
