@@ -41,7 +41,8 @@ def definition(audit: Audit) -> str:
         f"smallest drop that at most {audit.rate:.0%} of the harmless variants exceed, kinds weighing alike; "
         f"detection is the share of variants with an error whose drop exceeds it. An undefined metric (0/0) "
         f"raises no alarm. Intervals ({audit.confidence:.0%}): {audit.samples} draws of the reports, the "
-        f"threshold found anew in each."
+        f"threshold found anew in each; where none of n variants is noticed, or all are, they have no width, "
+        f"and the truth may be up to 3 / n away."
     )
 
 
