@@ -17,7 +17,7 @@ from radflow.metrics.paired import holm, paired_difference, paired_permutation
 from radflow.metrics.report_parts import PARTS
 from radflow.metrics.run_scores import RunScores, Written, cases_of
 from radflow.metrics.scoring import make_plan
-from radflow.metrics.truth_scores import OBSERVATIONS
+from radflow.metrics.truth_findings import TRUTHS
 from radflow.records import MetricRow, Study
 
 OPTIONS = {"samples": 200, "seed": 3}
@@ -153,7 +153,7 @@ def test_a_bare_name_is_the_metric_in_every_part_and_labels_are_asked_for() -> N
     assert not any(metric.removeprefix("critical/").count("/") > 1 for metric in compared(WHOLE, CUT))
     labels = compared(WHOLE, CUT, metrics=["report/truth-f1/*"])
     assert "report/truth-f1/edema" in labels
-    assert labels.keys() == {f"report/truth-f1/{name}" for name in OBSERVATIONS}
+    assert labels.keys() == {f"report/truth-f1/{name}" for name in TRUTHS["chest"].observations}
 
 
 def test_metrics_of_one_system_only_are_not_compared() -> None:
