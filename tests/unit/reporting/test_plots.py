@@ -146,11 +146,11 @@ def test_a_stated_all_counts_before_the_trainers_own_number() -> None:
 
 
 def test_metric_keys() -> None:
-    assert metric_key("critical/findings_truth/f1/pleural_effusion") == (
-        True, "findings_truth", "f1", "pleural_effusion"
+    assert metric_key("critical/report/truth-f1/pleural_effusion") == (
+        True, "report", "truth-f1", "pleural_effusion"
     )  # fmt: skip
     assert metric_key("consistent") == (False, "", "consistent", None)
-    assert metric_name("critical/impression/label_f1") == "label F1, Impression"
+    assert metric_name("critical/impression/rules-label-f1") == "label F1, Impression"
 
 
 def test_systems_have_an_order() -> None:
