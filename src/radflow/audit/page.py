@@ -24,7 +24,7 @@ from radflow.reporting.view import Fold, Section, Table
 
 ADVANTAGE = (
     "Home advantage: what the errors change are words that the rule-based readers (labels, lexicon graph, "
-    "consistency) know, save for inventions, whose sentences were written without looking at what these "
+    "consistency) know, save for inventions, whose sentences were written apart from what these "
     "know, duplication and truncation. Read their rows as an upper bound of what rules see elsewhere."
 )
 
