@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sklearn.metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -112,14 +113,12 @@ def test_every_setting_equals_the_slow_count(pairs: list[tuple[Study, Study]], *
 @pytest.mark.parametrize("measure", ["f1", "precision", "recall"])
 @pytest.mark.parametrize("zero_division", [0.0, 1.0, None])
 def test_scikit_learn_agrees(average: Any, measure: Any, zero_division: float | None) -> None:
-    """Needs scikit-learn, which radflow itself does not; the slow count above stands in for it elsewhere."""
-    scikit = pytest.importorskip("sklearn.metrics")
     generator = np.random.default_rng(0)
     for _ in range(60):
         references, predictions = generator.random((2, 5, 14)) < generator.choice([0.0, 0.1, 0.5])
         metric = LabelMetric("absent", average, measure=measure, zero_division=zero_division)
         ours = metric(references=list(references.astype(float)), predictions=list(predictions.astype(float)))
-        theirs = getattr(scikit, f"{measure}_score")(
+        theirs = getattr(sklearn.metrics, f"{measure}_score")(
             references.astype(int),
             predictions.astype(int),
             average="samples" if average == "example" else average,
