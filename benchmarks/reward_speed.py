@@ -89,7 +89,7 @@ def parts(scorers: Scorers, references: list[str], texts: list[str]) -> dict[str
         "language": lambda: scorers.similarity(list(zip(references, texts, strict=True))),
         "graphs": lambda: scorers.graphs(texts),
         "Impression labels": lambda: scorers.labels([report.impression or "" for report in written]),
-        "consistency": lambda: scorers.agree([report_key(report) for report in written]),
+        "consistency": lambda: scorers.examine([report_key(report) for report in written]),
         "repetition": lambda: scorers.novelty(texts),
     }
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from radflow.config_file import load_config
+from radflow.data.phantoms.carotid_truth import OBSERVATIONS
 from radflow.jsonl import read_jsonl
-from radflow.records import Criticality, Prediction, Score, Study
+from radflow.records import Criticality, Prediction, Study
 from radflow.stages.pipeline import run_stages
 from tests.conftest import REPOSITORY
 from tests.integration.small import SMALL
@@ -42,13 +43,13 @@ def test_every_stage_reads_by_the_carotid_ontology(carotid_run: Path) -> None:
         if study.report.findings is not None
     }
     assert all(row.is_critical == truth[row.study_id] for row in verdicts if row.study_id in truth)
-    scores = list(read_jsonl(Score, carotid_run / "scores.jsonl"))
-    names = {name for score in scores for name in score.labels}
+    summary = json.loads((carotid_run / "summary.json").read_text(encoding="utf-8"))
+    labels = summary["systems"]["nearest image"]["per_label"]["report"]
+    names = set(labels["rules-label-f1"])
     assert "Plaque" in names
     assert not names & set(CHEST)
-    summary = json.loads((carotid_run / "summary.json").read_text(encoding="utf-8"))
-    nearest = summary["systems"]["nearest image"]
-    assert any(name.startswith("findings_truth/f1/Stenosis") for name in nearest)
+    assert any(name.startswith("Stenosis") for name in labels["truth-f1"])
+    assert labels["truth-f1"].keys() <= set(OBSERVATIONS)
     assert "rft - sft" in summary["differences"]
 
 

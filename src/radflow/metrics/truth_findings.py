@@ -31,7 +31,7 @@ class Truth(NamedTuple):
 
 def truth_of(columns: Collection[str]) -> Truth:
     """The truth table of the phantoms that an ontology with these columns is for."""
-    return TRUTHS["carotid" if set(CAROTID) <= set(columns) else "chest"]
+    return TRUTHS["chest" if set(CAROTID).isdisjoint(columns) else "carotid"]
 
 
 def _chest(text: str) -> Iterator[Said]:
