@@ -143,8 +143,11 @@ def config_show(
 
 @config_app.command("check")
 def config_check(config: ConfigFile, overrides: Overrides = None) -> None:
-    """Check a config file: unknown keys, bounds, settings that contradict each other."""
-    load_config(config, overrides=overrides or ())
+    """Check a config file: unknown keys and names, bounds, settings that contradict each other."""
+    from radflow.stages.pipeline import require_known_names
+
+    settings = load_config(config, overrides=overrides or ())
+    require_known_names(settings, settings.stages)
     print_result(f"{config}: ok")
 
 

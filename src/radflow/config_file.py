@@ -157,7 +157,7 @@ def _describe(item: Any, keys: tuple[str, ...]) -> str:
         return f"unknown setting {name}; {hint}"
     message = str(item["msg"]).removeprefix("Value error, ")
     shown = "" if item["type"] == "value_error" else f" (got {item['input']!r})"
-    return f"{name}: {message}{shown}"
+    return f"{name}: {message}{shown}" if name else message
 
 
 def _section_at(keys: tuple[str, ...]) -> type[BaseModel]:

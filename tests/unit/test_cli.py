@@ -60,6 +60,8 @@ def test_mistakes_are_one_message_and_exit_code_1(cli: Cli, small: Path, tmp_pat
         (("config", "check", wrong), "did you mean sft.epochs?"),
         (("run", wrong), "did you mean sft.epochs?"),
         (("config", "check", small, "--set", "seed"), "section.key=value"),
+        (("config", "check", small, "--set", "reward.language_metric=blue"), "Did you mean bleu-2?"),
+        (("run", small, "-o", "new", "--set", "evaluate.metrics=[blue-4]"), "Did you mean bleu-4?"),
         (("config", "show", "rfd"), "Did you mean rft?"),
         (("prepare", small, "--set", "data.source=phantom"), "Did you mean phantoms?"),
         (

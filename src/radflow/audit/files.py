@@ -90,7 +90,7 @@ def audit_file(
     """Audit a file into a folder; each file appears complete or not at all.
 
     Raises:
-        DataError: unreadable reports, unwritable folder.
+        DataError: unreadable reports, none that could be changed, unwritable folder.
         ConfigError, ModelError: unknown metric, or one asked for by name that can't be computed here.
         RunError: a scorer failed.
     """
@@ -103,6 +103,12 @@ def audit_file(
             write((row.model_dump_json() + "\n").encode())
             if row.kind != ORIGINAL:
                 rows.append(row)
+        if {row.is_harmless for row in rows} != {True, False}:
+            raise DataError(
+                "the reports leave no room for errors and harmless changes: there is nothing to compare",
+                where=str(path),
+                next_step="Give more reports, or longer ones, with Findings and Impression.",
+            )
     audit = audit_of(rows, seed=options.seed)
     facts = _provenance(path, drawn, options, plan, reward)
     write_json(out / "audit.json", {**facts, "conclusions": conclusions(audit), **audit.model_dump()})

@@ -60,9 +60,9 @@ def steps_in_the_same_time(run: RunDir) -> int:
                 next_step="Run all stages, or set control.steps.",
             )
     for name in TIMED:
-        if done[name]["was_cut"]:
+        if done[name].get("was_cut", True):
             raise RunError(
-                f"{name} was cut and went on, so that the time it took is not known as a whole",
+                f"{name} was cut and went on (or an older radflow ran it): its time as a whole is not known",
                 where=str(run.root),
                 next_step="Set control.steps.",
             )

@@ -12,6 +12,8 @@ from typing import Any
 
 from radflow.config import RunConfig, settings_of
 from radflow.errors import ConfigError, DataError, ModelError, RunError
+from radflow.metrics.registry import find_metrics
+from radflow.rewards.scorers import check_settings
 from radflow.run_dir import RunDir, listing_hash, stage_identity
 from radflow.stages import STAGES, Stage
 from radflow.terminal import console
@@ -36,12 +38,13 @@ def run_stages(
             comes: by then the earlier stages are up to date, and a mistake there has cost nothing.
 
     Raises:
-        ConfigError: no such stage to redo, or redoing it can't work.
+        ConfigError: no such stage to redo, redoing it can't work, or an unknown metric or reader.
         RunError: locked folder, other settings in it, missing input, full disk.
     """
     wanted = [stage for stage in STAGES if stage.name in (config.stages if names is None else names)]
     if redo is not None:
         _require_that_it_runs(redo, wanted, folder)
+    require_known_names(config, [stage.name for stage in wanted])
     with RunDir.open(folder) as run:
         for stage in wanted:
             with _failures_explained(f"stage {stage.name}", run):
@@ -50,6 +53,18 @@ def run_stages(
                     _require_inputs(wanted[wanted.index(stage) :], config)
                     forget_from(run, redo)
                 _bring_up_to_date(stage, config, run)
+
+
+def require_known_names(config: RunConfig, stages: Sequence[str]) -> None:
+    """What the last stages are told to use is known, before the first ones take hours.
+
+    Raises:
+        ConfigError: an unknown metric or reader.
+    """
+    if "rft" in stages:
+        check_settings(config.reward, config.judge)
+    if "evaluate" in stages:
+        find_metrics(config.evaluate.metrics)
 
 
 def forget_from(run: RunDir, name: str) -> None:

@@ -88,7 +88,7 @@ def outcome(history: Sequence[Row], facts: Mapping[str, Any]) -> list[str]:
     start, end = (_mean(part, "all/reward") for part in (steps[:tenth], steps[-tenth:]))
     lines = [
         f"{facts['steps']} steps, sampled reward {start:.3f} -> {end:.3f} (first and last tenth); "
-        f"{facts['reward_seconds'] / facts['seconds']:.1%} of the time was the reward's"
+        f"{facts['reward_seconds'] / max(facts['seconds'], 0.1):.1%} of the time was the reward's"
     ]
     validations = [row for row in history if "validation_reward" in row]
     if len(validations) > 1:

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.rewards.own_reports import OWN_REPORTS
 
 from radflow.audit.examples import EXAMPLE, examples
-from radflow.audit.files import AuditOptions, draw_reports
+from radflow.audit.files import AuditOptions, audit_file, draw_reports
 from radflow.audit.result import audit_of, conclusions
 from radflow.audit.scoring import (
     ORIGINAL,
@@ -137,6 +137,15 @@ def test_reports_without_sections_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "reports.jsonl").write_text('{"id": "a", "report": "clear"}\n', encoding="utf-8")
     with pytest.raises(DataError, match="no report has"):
         draw_reports(tmp_path / "reports.jsonl", AuditOptions(limit=0, metrics=METRICS, seed=0))
+
+
+def test_reports_without_room_for_a_change_are_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "short.csv"
+    path.write_text("id,report\na,FINDINGS: x\n", encoding="utf-8")
+    options = AuditOptions(limit=0, metrics="rouge-l", seed=0, workers=1)
+    with pytest.raises(DataError, match="nothing to compare"):
+        audit_file(path, tmp_path / "out", options, reward=RewardConfig(), judge=None)
+    assert not list((tmp_path / "out").glob("*"))
 
 
 def test_the_command_writes_numbers_and_no_report(
