@@ -735,8 +735,13 @@ class RunConfig(Section):
 
 
 def settings_of(config: RunConfig, *sections: str) -> dict[str, Any]:
-    """The named sections as plain JSON values, for manifests and fingerprints."""
+    """The named sections as plain JSON values, for fingerprints: without what is for another source or model."""
     dumped = config.model_dump(mode="json")
+    for source in ("phantoms", "table"):
+        if config.data.source != source:
+            del dumped["data"][source]
+    if config.model.name != "tiny":
+        del dumped["model"]["tiny"]
     settings = {name: dumped[name] for name in sections}
     reads_by_judge = "data" in sections and config.data.sections.fallback == "judge"
     rewards_by_judge = "reward" in sections and config.reward.consistency_backend != "labels"

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from radflow.config import ENV_PATTERN, RunConfig, Section
+from radflow.config import ENV_PATTERN, RunConfig, Section, settings_of
 from radflow.config_file import load_config, show_config
 from radflow.errors import ConfigError
 
@@ -323,3 +323,17 @@ def test_carotid_phantoms_need_their_ontology_in_every_stage() -> None:
 def test_settings_that_carotid_phantoms_would_ignore_are_refused(override: str) -> None:
     told = message(None, *CAROTID, *ONTOLOGIES, override)
     assert "modality: chest" in told or "data.max_images: 4" in told
+
+
+def test_settings_of_another_source_or_model_do_not_count() -> None:
+    def given(phantoms: dict[str, int]) -> RunConfig:
+        data = {"source": "table", "root": "reports.csv", "phantoms": phantoms}
+        return RunConfig.model_validate({"data": data, "model": {"name": "some/model"}})
+
+    before, after = given({}), given({"train": 7})
+    assert settings_of(before, "data", "model") == settings_of(after, "data", "model")
+    assert "tiny" not in settings_of(before, "model")["model"]
+    assert settings_of(before, "data")["data"]["table"]
+    phantoms = RunConfig.model_validate({"data": {"phantoms": {"train": 7}}})
+    assert settings_of(phantoms, "data") != settings_of(RunConfig(), "data")
+    assert settings_of(phantoms, "model")["model"]["tiny"]
