@@ -735,7 +735,7 @@ class RunConfig(Section):
 
 
 def settings_of(config: RunConfig, *sections: str) -> dict[str, Any]:
-    """The named sections as plain JSON values, for fingerprints: without what is for another source or model."""
+    """The named sections as plain JSON, for fingerprints: without what is for another source or model."""
     dumped = config.model_dump(mode="json")
     for source in ("phantoms", "table"):
         if config.data.source != source:
