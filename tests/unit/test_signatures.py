@@ -53,6 +53,12 @@ def test_impression_that_is_never_scored() -> None:
     assert names(changed(all__applies_impression=0.4)) == []
 
 
+def test_a_policy_that_finds_nothing_while_its_reward_rises() -> None:
+    assert names(changed(validation_label_f1=0.0)) == ["finds-nothing"]
+    assert names(changed(validation_label_f1=lambda step: 0.3 if step else 0.0)) == []
+    assert names(healthy()[1:-1]) == []  # a run without validation is not accused
+
+
 def test_easy_samples_need_both_no_gain_and_a_hard_set_that_is_not_hard() -> None:
     assert names(changed(hardest__reward=2.2)) == []
     assert names(changed(validation_reward=2.0)) == ["no-gain"]

@@ -1,7 +1,7 @@
 """Failure signatures of reinforcement fine-tuning: a sign in the log, its likely cause, and what to do
 
-The table is METHOD's. Each signature is a pure function of the history, so that the run, its summary and the
-report say the same. Thresholds are ours; they stand at the top.
+The table is METHOD's, and one more. Each signature is a pure function of the history, so that the run, its
+summary and the report say the same. Thresholds are ours; they stand at the top.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ MOVED_HIGH = 0.02
 KL_HIGH = 0.25  # nats per token; it starts at 0 by definition, so that every useful run multiplies it
 ENTROPY_LEFT = 0.25
 GAIN = 0.005
+FINDS_NOTHING = 0.05
 F1_LOSS = 0.02
 MIN_ROWS = 4
 
@@ -113,6 +114,23 @@ def no_gain(history: Sequence[Row]) -> Signature | None:
         "the step is too small or too noisy, or the SFT model is blind to what it gets wrong: RL moves "
         "decisions and doesn't teach seeing",
         "Raise rft.steps, rft.learning_rate or rft.prompts_per_step; add anchors; train SFT longer",
+    )
+
+
+def finds_nothing(history: Sequence[Row]) -> Signature | None:
+    """Held-out reports assert next to nothing of what is there, from SFT to the end. Beyond METHOD's table.
+
+    Most studies are normal, and wording alone raises their reward: a blind policy looks as if it learnt.
+    """
+    scores = series(history, "validation_label_f1")
+    if not scores or max(scores) > FINDS_NOTHING:
+        return None
+    return Signature(
+        "finds-nothing",
+        f"the label F1 of held-out reports is {max(scores):.2f} at best: what the reward gains is wording",
+        "the SFT model writes normal reports for all images, whatever they show, and RL doesn't teach seeing",
+        "Compare image_gap in manifests/sft.json (0: the image is not used); start from pretrained parts, or "
+        "train SFT longer or on more studies",
     )
 
 
@@ -222,6 +240,7 @@ CHECKS: tuple[Callable[[Sequence[Row]], Signature | None], ...] = (
     impression_skipped,
     easy_samples,
     no_gain,
+    finds_nothing,
     critical_instability,
     reward_hacking,
 )
