@@ -45,19 +45,20 @@ class Sums(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Mean:
-    """The mean over the studies that have a score, of one stored number."""
+class _OfValues:
+    """What means over studies share; `values` gives a number for each study, NaN for one without score."""
 
-    column: int = 0
     is_mean: ClassVar[bool] = True
 
+    def values(self, stored: Matrix) -> Matrix:
+        raise NotImplementedError
+
     def rows(self, stored: Matrix) -> Matrix:
-        values = stored[:, self.column]
+        values = self.values(stored)
         return np.stack([np.nan_to_num(values), ~np.isnan(values)], axis=-1).astype(np.float64)
 
     def scored(self, stored: Matrix) -> Mask:
-        return ~np.isnan(stored[:, self.column])
+        return np.asarray(~np.isnan(self.values(stored)))
 
     def aggregate(self, sums: Matrix) -> Matrix:
         return mean_of_rows(sums)
@@ -67,30 +68,28 @@ class Mean:
 
 
 @dataclass(frozen=True)
-class MeanOf:
+class Mean(_OfValues):
+    """The mean over the studies that have a score, of one stored number."""
+
+    column: int = 0
+
+    def values(self, stored: Matrix) -> Matrix:
+        return stored[:, self.column]
+
+
+@dataclass(frozen=True)
+class MeanOf(_OfValues):
     """The mean over studies of a number that is computed from those stored, (studies, k) -> (studies,)."""
 
     of: Aggregate
-    is_mean: ClassVar[bool] = True
 
-    def rows(self, stored: Matrix) -> Matrix:
-        return Mean().rows(self.of(stored)[:, None])
-
-    def scored(self, stored: Matrix) -> Mask:
-        return np.asarray(~np.isnan(self.of(stored)))
-
-    def aggregate(self, sums: Matrix) -> Matrix:
-        return mean_of_rows(sums)
-
-    def key(self) -> Hashable:
-        return self
+    def values(self, stored: Matrix) -> Matrix:
+        return self.of(stored)
 
 
-@dataclass(frozen=True)
-class SumOf:
-    """A function of the sums of the stored numbers: what corpus scores are."""
+class _OfSums:
+    """What functions of the sums of all stored numbers share."""
 
-    of: Aggregate
     is_mean: ClassVar[bool] = False
 
     def rows(self, stored: Matrix) -> Matrix:
@@ -98,38 +97,35 @@ class SumOf:
 
     def scored(self, stored: Matrix) -> Mask:
         return complete(stored)
+
+    def key(self) -> Hashable:
+        return _OfSums
+
+
+@dataclass(frozen=True)
+class SumOf(_OfSums):
+    """A function of the sums of the stored numbers: what corpus scores are."""
+
+    of: Aggregate
 
     def aggregate(self, sums: Matrix) -> Matrix:
         return self.of(sums)
 
-    def key(self) -> Hashable:
-        return SumOf
-
 
 @dataclass(frozen=True)
-class Ratio:
+class Ratio(_OfSums):
     """One stored number summed over studies, divided by another one summed: NaN where that sum is 0."""
 
     over: int
     under: int
-    is_mean: ClassVar[bool] = False
-
-    def rows(self, stored: Matrix) -> Matrix:
-        return np.nan_to_num(stored)
-
-    def scored(self, stored: Matrix) -> Mask:
-        return complete(stored)
 
     def aggregate(self, sums: Matrix) -> Matrix:
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(sums[..., self.over] / sums[..., self.under])
 
-    def key(self) -> Hashable:
-        return SumOf
-
 
 @dataclass(frozen=True)
-class CountRatio:
+class CountRatio(_OfSums):
     """A ratio of true positives, false positives and false negatives, stored name by name.
 
     Attributes:
@@ -139,21 +135,11 @@ class CountRatio:
 
     of: Aggregate
     places: tuple[int, ...] = ()
-    is_mean: ClassVar[bool] = False
-
-    def rows(self, stored: Matrix) -> Matrix:
-        return np.nan_to_num(stored)
-
-    def scored(self, stored: Matrix) -> Mask:
-        return complete(stored)
 
     def aggregate(self, sums: Matrix) -> Matrix:
         counts = sums.reshape(*sums.shape[:-1], -1, 3)
         chosen = counts[..., self.places, :] if self.places else counts
         return self.of(chosen.sum(axis=-2))
-
-    def key(self) -> Hashable:
-        return type(self).__name__
 
 
 def precision(counts: Matrix) -> Matrix:
