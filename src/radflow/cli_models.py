@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -43,7 +44,9 @@ def export(
 
     if push is not None:
         require_token()  # said before the model is merged
-    finished = export_model(run, out, wanted=model, dtype=dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of libraries, for their developers
+        finished = export_model(run, out, wanted=model, dtype=dtype)
     console.print(
         f"model-{finished.system} -> [bold]{escape(str(out))}[/]; read its README.md before you share it"
     )
@@ -129,7 +132,9 @@ def generate(
     how = HowToRead(study, indication, table, image_folder, allow_missing_preamble)
     asked = Asked(tuple(images), how, decoding, run, model, out, kind, device, ontology)
     try:
-        outcome = write_reports(asked)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of libraries, for their developers
+            outcome = write_reports(asked)
     except KeyboardInterrupt:
         kept = " What is written is kept, and the same command goes on from here." if out else ""
         console.print(f"\nstopped.{kept}")

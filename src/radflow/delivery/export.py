@@ -14,7 +14,7 @@ from radflow.delivery.model_card import Card, model_card
 from radflow.delivery.writing import save_settings, settings_of_run
 from radflow.errors import RunError
 from radflow.jsonl import write_text_atomically
-from radflow.models.vlm import Policy
+from radflow.models.vlm import Policy, pick_dtype
 
 CARD = "README.md"
 
@@ -34,8 +34,11 @@ def export_model(root: Path, out: Path, *, wanted: str | None = None, dtype: str
     """
     finished = open_finished(root, wanted)
     _require_free(out)
-    changes = {} if dtype == "auto" else {"dtype": dtype}
-    policy = whole(finished.load(device="cpu", **changes))
+    if dtype == "auto":
+        policy = whole(finished.load(device="cpu"))
+    else:  # merged in full precision, whatever is written
+        policy = whole(finished.load(device="cpu", dtype="float32"))
+        policy.model.to(pick_dtype(dtype, "cpu"))
     partial = out.with_name(f".{out.name}.unfinished")
     shutil.rmtree(partial, ignore_errors=True)
     try:

@@ -12,7 +12,7 @@ from html import escape
 from typing import Any
 
 from radflow.delivery.dicom_origin import StudyOrigin
-from radflow.delivery.written import WrittenReport, as_text, remarks
+from radflow.delivery.written import WrittenReport, as_text, printable, remarks
 
 AI_ASSERTED = {
     "system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue",
@@ -43,11 +43,11 @@ def diagnostic_report(report: WrittenReport, origin: StudyOrigin) -> dict[str, A
         "effectiveDateTime": _date(origin.values.get("StudyDate")),
         "issued": report.created,
         "imagingStudy": _study(origin),
-        "conclusion": "\n".join([*remarks(report), report.impression or report.text]),
+        "conclusion": "\n".join([*remarks(report), printable(report.impression or report.text)]),
         "presentedForm": [
             {
                 "contentType": "text/plain; charset=utf-8",
-                "data": base64.b64encode(text.encode("utf-8", "replace")).decode("ascii"),
+                "data": base64.b64encode(text.encode()).decode("ascii"),
                 "title": f"Machine-written draft by {report.software}, model {report.model}",
                 "creation": report.created,
             }
@@ -59,14 +59,10 @@ def diagnostic_report(report: WrittenReport, origin: StudyOrigin) -> dict[str, A
 def _narrative(report: WrittenReport) -> str:
     """XHTML for people: the remarks, who wrote it, and the report line by line."""
     by = f"Written by {report.software}, model {report.model}."
-    head = "".join(f"<p><b>{_xhtml(line)}</b></p>" for line in remarks(report))
-    body = "".join(f"<p>{_xhtml(line)}</p>" for line in report.text.splitlines() if line.strip())
-    return f'<div xmlns="http://www.w3.org/1999/xhtml">{head}<p>{_xhtml(by)}</p>{body}</div>'
-
-
-def _xhtml(text: str) -> str:
-    """Escaped, without the control characters that XML can't hold."""
-    return escape("".join(sign for sign in text if sign.isprintable() or sign == "\t"))
+    head = "".join(f"<p><b>{escape(line)}</b></p>" for line in remarks(report))
+    lines = printable(report.text).splitlines()
+    body = "".join(f"<p>{escape(line)}</p>" for line in lines if line.strip())
+    return f'<div xmlns="http://www.w3.org/1999/xhtml">{head}<p>{escape(by)}</p>{body}</div>'
 
 
 def _patient(origin: StudyOrigin) -> dict[str, Any] | None:

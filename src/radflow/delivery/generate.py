@@ -39,11 +39,11 @@ class Outcome:
     def line(self) -> str:
         parts = [f"{self.written} written"]
         parts += [f"{self.kept} were there already"] if self.kept else []
-        parts += [f"{len(self.failed)} failed"] if self.failed else []
         parts += [f"{self.disagree} with sections that disagree"] if self.disagree else []
-        reasons = Counter(item.reason for item in self.left_out)
-        parts += [f"{count} {reason}" for reason, count in sorted(reasons.items())]
-        return ", ".join(parts)
+        parts += [f"{len(self.failed)} failed"] if self.failed else []
+        reasons = Counter(item.reason.replace("_", " ") for item in self.left_out)
+        told = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
+        return ", ".join(parts) + (f" ({told})" if told else "")
 
 
 @dataclass(frozen=True)

@@ -233,7 +233,7 @@ def checked_format(out: Path | None, kind: str | None) -> str:
 def render(kind: str, report: WrittenReport, origin: Origin) -> bytes:
     """A report in one format; ``origin`` is only asked where the format carries patient and study."""
     if kind == "text":
-        return as_text(report).encode("utf-8", "replace")
+        return as_text(report).encode()
     if kind == "fhir":
         return (json.dumps(diagnostic_report(report, origin()), ensure_ascii=False) + "\n").encode()
     if kind == "sr":

@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import BasicTextSRStorage, ExplicitVRLittleEndian
 
 from radflow.delivery.dicom_origin import CARRIED, Instance, StudyOrigin
-from radflow.delivery.written import WrittenReport, remarks, uid_of
+from radflow.delivery.written import WrittenReport, printable, remarks, uid_of
 
 Code = tuple[str, str, str]
 """Value, scheme, meaning."""
@@ -116,9 +116,10 @@ def _add_content(document: Dataset, report: WrittenReport, origin: StudyOrigin) 
     sections = [
         *_section(FINDINGS, FINDING, report.findings),
         *_section(IMPRESSIONS, IMPRESSION, report.impression),
-        *(_text(COMMENT, f"{name}: {body}") for name, body in report.other.items()),
     ]
-    if not sections and report.text:
+    if sections:
+        sections += [_text(COMMENT, f"{name}: {body}") for name, body in report.other.items()]
+    elif printable(report.text).strip():
         sections = [_text(SUMMARY, report.text)]
     document.ContentSequence = [
         *_observer(report),
@@ -150,7 +151,7 @@ def _section(heading: Code, element: Code, body: str | None) -> list[Dataset]:
 
 
 def _text(concept: Code, text: str) -> Dataset:
-    return _item("CONTAINS", "TEXT", concept, TextValue=text)
+    return _item("CONTAINS", "TEXT", concept, TextValue=printable(text))
 
 
 def _item(relationship: str, kind: str, concept: Code | None = None, **values: object) -> Dataset:

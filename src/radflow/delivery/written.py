@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from datetime import datetime
+from unicodedata import category
 
 from radflow import __version__
 from radflow.data.sections import parse_report
@@ -16,6 +17,8 @@ NOTICE = (
 )
 SOFTWARE = f"radflow {__version__}"
 NAMESPACE = uuid.UUID("5a8e3a0c-6b0e-5d0c-9b1d-0d8f6f7a3c11")
+NO_TEXT = ("Cc", "Cs")
+"""Unicode categories: control characters and lone surrogates."""
 KINDS = {
     "contradicted": "one contradicts the other",
     "unsupported": "only in the Impression",
@@ -114,6 +117,12 @@ def remarks(report: WrittenReport) -> list[str]:
     return found
 
 
+def printable(text: str) -> str:
+    """Text without control characters, which neither DICOM, FHIR nor XML can hold; tabs become spaces."""
+    lines = text.replace("\t", " ").splitlines()
+    return "\n".join("".join(sign for sign in line if category(sign) not in NO_TEXT) for line in lines)
+
+
 def as_text(report: WrittenReport) -> str:
     """The report with its remarks in front."""
-    return "\n".join([*remarks(report), "", report.text, ""])
+    return "\n".join([*remarks(report), "", printable(report.text), ""])

@@ -1,4 +1,4 @@
-"""Run folders with tiny models made on the spot: whole ones, and adapters on adapters as LoRA runs have them."""
+"""Run folders with tiny models made on the spot: whole ones, and adapters as LoRA runs have them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from radflow.run_dir import RunDir
 SETTINGS = (
     "model.prompt=Write about it.", "model.tiny.image_size=32", "model.tiny.patch_size=8",
     "model.tiny.hidden_size=32", "model.tiny.vision_layers=1", "model.tiny.language_layers=1",
-    "model.tiny.vocabulary=400", "model.tiny.max_positions=256", "data.max_images=2", "data.phantoms.lateral=true",
-    "data.views=all", "data.image_long_side=64", "evaluate.generation.max_new_tokens=12", "seed=3",
+    "model.tiny.vocabulary=400", "model.tiny.max_positions=256", "data.max_images=2",
+    "data.phantoms.lateral=true", "data.views=all", "data.image_long_side=64",
+    "evaluate.generation.max_new_tokens=12", "seed=3",
 )  # fmt: skip
 TEXTS = ("FINDINGS: Clear lungs.\nIMPRESSION: No acute disease.", "Write about it.\nIndication: cough")
 INTERVAL = {"value": 0.25, "low": 0.2, "high": 0.3, "studies": 40}
