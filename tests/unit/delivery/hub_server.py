@@ -1,4 +1,4 @@
-"""A small model hub on loopback: takes what `huggingface_hub` sends to make a repository and to commit files."""
+"""A small model hub on loopback: takes what `huggingface_hub` sends to make a repository and commit files."""
 
 from __future__ import annotations
 
@@ -30,6 +30,12 @@ class Hub:
     created: list[dict[str, Any]] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
     tokens: set[str | None] = field(default_factory=set)
+
+    @property
+    def visibilities(self) -> list[str]:
+        """What was asked for; clients before 2.0 say it by a flag."""
+        flags = {True: "private", False: "public", None: "as the hub likes"}
+        return [body.get("visibility") or flags[body.get("private")] for body in self.created]
 
     @contextmanager
     def running(self) -> Iterator[None]:

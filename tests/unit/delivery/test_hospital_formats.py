@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -142,6 +142,7 @@ def test_uids_are_the_reports_own() -> None:
     assert first.SOPInstanceUID.is_valid
 
 
+@settings(max_examples=30)
 @given(st.text(max_size=60))
 def test_any_text_makes_files_that_read_back(text: str) -> None:
     report = written(text)

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from huggingface_hub import HfApi, constants
+from huggingface_hub import constants
 from tests.unit.delivery.hub_server import Hub
 
-from radflow.delivery import hub as module
 from radflow.delivery.hub import push
 from radflow.errors import ModelError
 
@@ -20,8 +19,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     monkeypatch.setenv("HF_TOKEN", found.token)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     with found.running():
-        # The client reads HF_ENDPOINT when it is imported.
-        monkeypatch.setattr(module, "HfApi", lambda token: HfApi(endpoint=found.url, token=token))
+        monkeypatch.setattr(constants, "ENDPOINT", found.url)  # HF_ENDPOINT is read when it is imported
         yield found
 
 
@@ -35,13 +33,13 @@ def folder(tmp_path: Path) -> Path:
 def test_all_files_arrive_in_a_private_repository(hub: Hub, folder: Path) -> None:
     push(folder, "me/model")
     assert hub.files == {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert [request["private"] for request in hub.created] == [True]
+    assert hub.visibilities == ["private"]
     assert hub.tokens == {"Bearer secret"}
 
 
 def test_public_only_when_asked_for(hub: Hub, folder: Path) -> None:
     push(folder, "me/model", is_public=True)
-    assert [request["private"] for request in hub.created] == [False]
+    assert hub.visibilities == ["public"]
 
 
 def test_a_repository_that_is_public_already_gets_nothing(hub: Hub, folder: Path) -> None:
@@ -73,7 +71,9 @@ def test_a_wrong_token_or_name_is_one_message(
     assert hub.files == {}
 
 
-def test_a_hub_that_is_not_there_is_one_message(hub: Hub, folder: Path) -> None:
-    hub.url = "http://127.0.0.1:9"
+def test_a_hub_that_is_not_there_is_one_message(
+    hub: Hub, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(ModelError, match="can't be reached"):
         push(folder, "me/model")
