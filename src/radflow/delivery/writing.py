@@ -95,7 +95,7 @@ def read_settings(folder: Path) -> WritingSettings:
     """What `radflow export` has written beside a model, defaults for a model from elsewhere.
 
     Raises:
-        ModelError: radflow.json is damaged.
+        ModelError: radflow.json is damaged, or names a file elsewhere.
     """
     path = folder / FILE
     if not path.is_file():
@@ -106,6 +106,8 @@ def read_settings(folder: Path) -> WritingSettings:
         raise ModelError(
             "the file is damaged", where=str(path), next_step="Export the model again: radflow export RUN"
         ) from None
+    if settings.ontology != OWN_ONTOLOGY and Path(settings.ontology).name != settings.ontology:
+        raise ModelError("the ontology lies outside of the model's folder", where=str(path))
     if settings.ontology == OWN_ONTOLOGY:
         settings = settings.model_copy(update={"ontology": str(folder.resolve() / OWN_ONTOLOGY)})
     return settings

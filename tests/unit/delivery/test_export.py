@@ -19,10 +19,11 @@ from radflow.config_file import load_config
 from radflow.delivery.export import export_model
 from radflow.delivery.finished_run import open_finished
 from radflow.delivery.given import HowToRead, find_given
+from radflow.delivery.model_card import Card, base_model
 from radflow.delivery.report_writer import Decoding, ReportWriter
-from radflow.delivery.writing import open_author, settings_of_run
+from radflow.delivery.writing import open_author, read_settings, save_settings, settings_of_run
 from radflow.delivery.written import WrittenReport
-from radflow.errors import ConfigError, RunError
+from radflow.errors import ConfigError, ModelError, RunError
 from radflow.models.vlm import load_policy
 
 
@@ -95,8 +96,6 @@ def test_settings_travel_with_the_model(exported: Path, lora_run: Path) -> None:
 
 
 def test_an_ontology_of_ones_own_goes_along(lora_run: Path, tmp_path: Path) -> None:
-    from radflow.delivery.writing import read_settings, save_settings
-
     (tmp_path / "mine.yaml").write_text("name: mine\n")
     settings = settings_of_run(open_finished(lora_run))
     (tmp_path / "out").mkdir()
@@ -104,6 +103,12 @@ def test_an_ontology_of_ones_own_goes_along(lora_run: Path, tmp_path: Path) -> N
     (tmp_path / "out").rename(tmp_path / "moved")
     assert read_settings(tmp_path / "moved").ontology == str(tmp_path / "moved/ontology.yaml")
     assert str(tmp_path) not in (tmp_path / "moved/radflow.json").read_text()
+
+
+def test_a_models_settings_read_no_file_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "radflow.json").write_text('{"ontology": "/somewhere/else.yaml"}')
+    with pytest.raises(ModelError, match="outside"):
+        read_settings(tmp_path)
 
 
 def test_the_card_has_front_matter_and_metrics_with_intervals(exported: Path) -> None:
@@ -129,8 +134,6 @@ def test_nothing_in_the_folder_tells_of_this_machine(exported: Path, lora_run: P
 
 
 def test_the_card_names_a_base_model_of_the_hub_and_no_folder(lora_run: Path) -> None:
-    from radflow.delivery.model_card import Card, base_model
-
     finished = open_finished(lora_run)
 
     def base(name: str) -> str | None:
