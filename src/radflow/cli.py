@@ -1,4 +1,4 @@
-"""The radflow command: one subcommand per stage, plus run, config, and what reads and scores reports.
+"""The radflow command: a subcommand per stage, run, config, and what writes, reads and scores reports.
 
 Results go to stdout, everything else to stderr. A user's mistake is one message, never a traceback.
 """
@@ -15,6 +15,7 @@ import typer
 from rich.markup import escape
 
 from radflow import __version__
+from radflow.cli_models import models
 from radflow.cli_options import ConfigFile, OutFolder, Overrides, Redo
 from radflow.cli_scores import scores
 from radflow.cli_texts import texts
@@ -32,6 +33,7 @@ config_app = typer.Typer(help="Show and check settings.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 app.add_typer(texts)
 app.add_typer(scores)
+app.add_typer(models)
 
 
 @app.callback(invoke_without_command=True)

@@ -20,10 +20,10 @@ ORDER = (
     {"models"},
     {"training"},
     {"reporting"},
-    {"stages", "audit"},
+    {"stages", "audit", "delivery"},
     {"experiments"},
     {"cli_options"},
-    {"cli_scores", "cli_texts"},
+    {"cli_models", "cli_scores", "cli_texts"},
     {"cli"},
     {"__main__"},
 )

@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 
 from radflow.config import RunConfig
+from radflow.data.file_names import file_name
 from radflow.errors import DataError
 from radflow.jsonl import read_jsonl
 from radflow.records import LeftOut, Study
 from radflow.run_dir import RunDir
 from radflow.stages import prepare as stage
 from radflow.stages.pipeline import run_stages
-from radflow.stages.prepare import folder_name
 
 REPORT = "FINDINGS: Clear lungs.\nIMPRESSION: No acute disease."
 
@@ -169,7 +169,7 @@ def test_awkward_ids_stay_inside_the_images_folder_and_apart(tmp_path: Path) -> 
 @pytest.mark.parametrize("study_id", ["..", ".", "...", "", "/", "\\", "a\0b", "../.."])
 def test_folder_of_an_id_is_one_plain_name(study_id: str) -> None:
     """Whatever a source gives; the table source itself refuses ids without a letter or digit."""
-    name = folder_name(study_id)
+    name = file_name(study_id)
     assert name.strip(".")
     assert not {"/", "\\", "\0"} & set(name)
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 from radflow.clinical.judge import Judge
 from radflow.clinical.judge_sections import split_studies
 from radflow.config import DataConfig, RunConfig
+from radflow.data.file_names import file_name
 from radflow.data.images import fit_within, read_image, write_png
 from radflow.data.sources import SOURCES, ImageSource, Source, SourceStudy
 from radflow.data.splits import assign_splits
@@ -26,9 +25,6 @@ from radflow.records import SPLITS, LeftOut, Record, RowFailure, Split, Study
 from radflow.registry import resolve
 from radflow.run_dir import RunDir
 from radflow.terminal import console
-
-MAX_NAME = 200
-"""File systems allow 255 bytes; an escaped letter of another script takes 6 to 12."""
 
 
 class Prepared(Record):
@@ -123,7 +119,7 @@ class PrepareStudy:
     def __call__(self, row: Assigned) -> Prepared:
         names: list[str] = []
         left_out: list[LeftOut] = []
-        folder = f"images/{folder_name(row.study_id)}"
+        folder = f"images/{file_name(row.study_id)}"
         (self.root / folder).mkdir(parents=True, exist_ok=True)
         for stale in (self.root / folder).glob(".*.tmp"):  # of a run that was killed while it wrote
             stale.unlink(missing_ok=True)
@@ -145,13 +141,6 @@ class PrepareStudy:
             return read_image(image, allow_missing_preamble=self.data.allow_missing_preamble)
         pixels = image() if callable(image) else image
         return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
-
-
-def folder_name(study_id: str) -> str:
-    """The id with all but letters, digits and ``_.-~`` escaped; a hash where that is no usable file name."""
-    name = quote(study_id, safe="")
-    is_usable = name.strip(".") and len(name) <= MAX_NAME
-    return name if is_usable else hashlib.sha256(study_id.encode()).hexdigest()
 
 
 def _study(row: Assigned, images: tuple[str, ...]) -> Study:
