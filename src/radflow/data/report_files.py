@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from radflow.data.sections import parse_report, render_report
 from radflow.data.sources.checks import field_text, id_text, is_empty
-from radflow.data.tables import SUFFIXES, read_rows, require_columns
+from radflow.data.tables import SUFFIXES, read_rows, require_columns, table_suffix
 from radflow.errors import DataError
 from radflow.records import Report
 
@@ -124,7 +124,7 @@ def _rows(path: Path, id_column: str, report_column: str) -> Iterator[_Row]:
         raise DataError(
             "there is no such file or folder of reports", where=str(path), next_step="Check the path."
         )
-    if path.suffix.lower() not in SUFFIXES:
+    if table_suffix(path) not in SUFFIXES:
         raise DataError(
             f"reports can't be read from a {path.suffix or 'file without suffix'}",
             where=str(path),

@@ -226,6 +226,7 @@ def _study(row: Assigned, images: tuple[str, ...]) -> Study:
         report=source.report,
         indication=source.indication,
         comparison=source.comparison,
+        previous=source.previous,
         metadata=source.metadata,
         truth=source.truth,
     )
