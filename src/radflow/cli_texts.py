@@ -25,11 +25,15 @@ def sections(
     fallback: Annotated[
         str, typer.Option(help="none, or last_paragraph: what to do without either header.")
     ] = "none",
+    ontology: Annotated[
+        str, typer.Option(help="Ontology whose section headers are known beside the English ones.")
+    ] = "chest-xray",
 ) -> None:
     """Cut reports into Findings, Impression and the rest; absent ones are null.
 
     Example: radflow sections reports.csv -o sections.jsonl --report-column text
     """
+    from radflow.clinical.ontology_file import load_ontology
     from radflow.data.report_files import split_file
 
     settings = load_config(None, overrides=[f"data.sections.fallback={fallback}"])
@@ -43,6 +47,7 @@ def sections(
         id_column=id_column,
         report_column=report_column,
         fallback=settings.data.sections.of_parser,
+        headers=load_ontology(ontology).headers,
     )
     console.print(
         f"{counts.reports} reports: {counts.with_findings} with findings, {counts.with_impression} with "
@@ -111,12 +116,20 @@ def consistency(
     """
     from radflow.clinical.consistency_backends import consistency_backend
     from radflow.clinical.consistency_file import check_file
+    from radflow.clinical.ontology_file import load_ontology
 
     settings = load_config(config, overrides=overrides or ()).judge
     checker, judge = consistency_backend(
         backend, ontology=ontology, judge=settings, cache=out.parent / "judge-cache"
     )
-    counts = check_file(reports, out, checker, id_column=id_column, report_column=report_column)
+    counts = check_file(
+        reports,
+        out,
+        checker,
+        id_column=id_column,
+        report_column=report_column,
+        headers=load_ontology(ontology).headers,
+    )
     console.print(f"{counts} -> {out}", markup=False, soft_wrap=True)
     if judge is not None:
         console.print(judge.tally.line(settings), markup=False, soft_wrap=True)

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
-from radflow.records import Split
+from radflow.records import SectionName, Split
 
 ENV_PATTERN = re.compile(r"\$\{(\w+)\}")
 
@@ -86,6 +86,12 @@ class SectionsConfig(Section):
         "as Impression as MIMIC-CXR's own scripts do, or ask the judge; which one was used is recorded.",
     )
 
+    headers: dict[str, SectionName] = Field(
+        {},
+        description="Further section headers, of another language or a house style, with the section each "
+        "opens: {Befund: findings, Beurteilung: impression}; case doesn't matter. See docs/languages.md.",
+    )
+
     @property
     def of_parser(self) -> Literal["none", "last_paragraph"]:
         """The share of it that the rule parser does by itself."""
@@ -109,6 +115,14 @@ class PhantomsConfig(Section):
     doppler: Fraction = Field(
         0.9,
         description="Share of a carotid study's sides with a Doppler panel; without one no velocity is told.",
+    )
+
+
+class MimicConfig(Section):
+    sections: Literal["official", "radflow"] = Field(
+        "official",
+        description="Whose rules find Findings and Impression: those of MIMIC-CXR's own scripts, which most "
+        "publications rest on, or radflow's, which find more (combined and inline headers).",
     )
 
 
@@ -136,7 +150,7 @@ class TableConfig(Section):
 
 
 class DataConfig(Section):
-    source: str = Field("phantoms", description="Data source by name: phantoms, iu_xray or table.")
+    source: str = Field("phantoms", description="Data source by name: phantoms, iu_xray, mimic_cxr or table.")
     root: DataPath | None = Field(
         None, description="Folder of the data set, or the table file; ${ENV} is expanded. Phantoms need none."
     )
@@ -158,7 +172,16 @@ class DataConfig(Section):
         SplitConfig(), description="How studies are divided; known patients never straddle."
     )
     phantoms: PhantomsConfig = Field(PhantomsConfig(), description="Settings of the phantom source.")
+    mimic: MimicConfig = Field(MimicConfig(), description="Settings of the MIMIC-CXR source.")
     table: TableConfig = Field(TableConfig(), description="Column names of the table source.")
+
+    @model_validator(mode="after")
+    def _refuse_headers_that_nobody_reads(self) -> DataConfig:
+        by_own_rules = self.source == "mimic_cxr" and self.mimic.sections == "official"
+        if self.sections.headers and (by_own_rules or self.source in ("phantoms", "iu_xray")):
+            hint = "; set data.mimic.sections: radflow" if by_own_rules else ", whose sections stand apart"
+            raise ValueError(f"sections.headers does nothing with source {self.source} as it is set{hint}")
+        return self
 
     @model_validator(mode="after")
     def _refuse_what_phantoms_ignore(self) -> DataConfig:
@@ -247,6 +270,10 @@ class ModelConfig(Section):
     )
     show_indication: bool = Field(True, description="Put the indication into the prompt where there is one.")
     show_comparison: bool = Field(False, description="Put the comparison into the prompt where there is one.")
+    show_previous: bool = Field(
+        False,
+        description="Put the report of the patient's study before into the prompt (mimic_cxr only).",
+    )
     tiny: TinyConfig = Field(TinyConfig(), description="Architecture of the tiny model.")
 
 
@@ -714,6 +741,15 @@ class RunConfig(Section):
     )
 
     @model_validator(mode="after")
+    def _previous_is_known(self) -> RunConfig:
+        if self.model.show_previous and self.data.source not in PREVIOUS_KNOWN_TO:
+            raise ValueError(
+                f"model.show_previous does nothing with data.source: {self.data.source}, which doesn't know "
+                f"which study came before; {', '.join(PREVIOUS_KNOWN_TO)} does"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _one_modality(self) -> RunConfig:
         """Chest rules find nothing in carotid reports, and everything would be called normal."""
         if self.data.source != "phantoms" or self.data.phantoms.modality != "carotid":
@@ -734,12 +770,20 @@ class RunConfig(Section):
         return self
 
 
+PREVIOUS_KNOWN_TO = ("mimic_cxr",)
+"""Sources that know which study of a patient came before."""
+
+
 def settings_of(config: RunConfig, *sections: str) -> dict[str, Any]:
     """The named sections as plain JSON, for fingerprints: without what is for another source or model."""
     dumped = config.model_dump(mode="json")
-    for source in ("phantoms", "table"):
+    for source, section in (("phantoms", "phantoms"), ("table", "table"), ("mimic_cxr", "mimic")):
         if config.data.source != source:
-            del dumped["data"][source]
+            del dumped["data"][section]
+    if config.data.source not in PREVIOUS_KNOWN_TO:
+        del dumped["model"]["show_previous"]
+    if not config.data.sections.headers:  # finished runs of before there was this setting stay as they are
+        del dumped["data"]["sections"]["headers"]
     if config.model.name != "tiny":
         del dumped["model"]["tiny"]
     settings = {name: dumped[name] for name in sections}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Generic, Self, TypeVar
@@ -15,15 +16,23 @@ from radflow.errors import RunError
 from radflow.records import Record
 
 R = TypeVar("R", bound=Record)
+BLOCK = 1 << 16
 
 
 def write_text_atomically(path: Path, text: str) -> None:
     """Write, flush to disk, rename: a reader sees the old file or the new one, never a part."""
+    with _replacing(path) as handle:
+        handle.write(text)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[str]]:
+    """A file to write, which takes the name ``path`` when all of it is on disk; on an error it vanishes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("w", encoding="utf-8", newline="\n") as handle:
-            handle.write(text)
+            yield handle
             handle.flush()
             os.fsync(handle.fileno())
         temporary.replace(path)
@@ -36,7 +45,10 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_jsonl(path: Path, rows: Iterable[Record]) -> None:
-    write_text_atomically(path, "".join(row.model_dump_json() + "\n" for row in rows))
+    """Write rows one at a time: of rows that are made as they are asked for, one is in memory."""
+    with _replacing(path) as handle:
+        for row in rows:
+            handle.write(row.model_dump_json() + "\n")
 
 
 def read_jsonl(kind: type[R], path: Path) -> Iterator[R]:
@@ -70,17 +82,9 @@ class Appender(Generic[R]):
     def __init__(self, path: Path, kind: type[R]) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._cut_torn_line()
+        _cut_torn_line(path)
         self.rows: list[R] = list(read_jsonl(kind, path)) if path.exists() else []
         self._handle: IO[bytes] = path.open("ab")
-
-    def _cut_torn_line(self) -> None:
-        if not self.path.exists():
-            return
-        content = self.path.read_bytes()
-        end = content.rfind(b"\n") + 1
-        if end < len(content):
-            os.truncate(self.path, end)
 
     def append(self, rows: Iterable[R]) -> None:
         self._handle.write("".join(row.model_dump_json() + "\n" for row in rows).encode())
@@ -95,3 +99,78 @@ class Appender(Generic[R]):
         self._handle.flush()
         os.fsync(self._handle.fileno())
         self._handle.close()
+
+
+class IndexedAppender(Generic[R]):
+    """Like `Appender`, for files larger than memory: of each row only the key and its place are held.
+
+    Args:
+        key: what a row is looked up by; of several rows with one key the last counts.
+    """
+
+    def __init__(self, path: Path, kind: type[R], *, key: Callable[[R], str]) -> None:
+        self._kind, self._key = kind, key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _cut_torn_line(path)
+        self._places: dict[str, int] = {}
+        self._end = 0
+        if path.exists():
+            for row, size in zip(read_jsonl(kind, path), _line_sizes(path), strict=True):
+                self._add(row, size)
+        self._handle: IO[bytes] = path.open("a+b")
+
+    def _add(self, row: R, size: int) -> None:
+        self._places[self._key(row)] = self._end
+        self._end += size
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._places
+
+    def append(self, row: R) -> None:
+        """When this returns, the row is with the operating system: a killed process doesn't lose it."""
+        line = row.model_dump_json().encode() + b"\n"
+        self._handle.write(line)
+        self._handle.flush()
+        self._add(row, len(line))
+
+    def read(self, key: str) -> R:
+        """The row of this key; fast in the order in which rows were written.
+
+        Raises:
+            KeyError: there is none.
+        """
+        self._handle.seek(self._places[key])
+        return self._kind.model_validate_json(self._handle.readline())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._handle.flush()
+        os.fsync(self._handle.fileno())
+        self._handle.close()
+
+
+def _line_sizes(path: Path) -> Iterator[int]:
+    with path.open("rb") as handle:
+        yield from map(len, handle)
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Cut off what stands behind the last line end, reading from the end no more than that needs."""
+    if not path.exists():
+        return
+    with path.open("r+b") as handle:
+        size = end = handle.seek(0, os.SEEK_END)
+        while end:
+            start = max(0, end - BLOCK)
+            handle.seek(start)
+            found = handle.read(end - start).rfind(b"\n")
+            if found >= 0:
+                end = start + found + 1
+                break
+            end = start
+        if end < size:
+            handle.truncate(end)

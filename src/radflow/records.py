@@ -24,6 +24,14 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+SectionName = Literal[
+    "findings", "impression", "findings_and_impression", "indication", "history", "comparison", "technique",
+    "recommendation", "notification", "summary", "examination", "date", "addendum", "preliminary", "wet_read",
+    "report", "comment",
+]  # fmt: skip
+"""Canonical names of sections, whatever their headers say."""
+
+
 class Report(Record):
     """A report: its text as it came, and what the section parser read in it.
 
@@ -107,6 +115,7 @@ class Study(Record):
             examination and stand in the prompt together.
         report: the reference.
         indication, comparison: optional prompt text.
+        previous: the report of the patient's study before this one, likewise.
         metadata: what the source knows beyond this (codings, projections), JSON values only.
         truth: the exact findings of a phantom; ``None`` for real studies.
     """
@@ -118,6 +127,7 @@ class Study(Record):
     report: Report
     indication: str | None = None
     comparison: str | None = None
+    previous: str | None = None
     metadata: dict[str, Any] = {}
     truth: tuple[Finding, ...] | None = None
 

@@ -337,3 +337,43 @@ def test_settings_of_another_source_or_model_do_not_count() -> None:
     phantoms = RunConfig.model_validate({"data": {"phantoms": {"train": 7}}})
     assert settings_of(phantoms, "data") != settings_of(RunConfig(), "data")
     assert settings_of(phantoms, "model")["model"]["tiny"]
+
+
+def test_settings_of_mimic_count_only_there() -> None:
+    mimic = RunConfig.model_validate({"data": {"source": "mimic_cxr"}})
+    assert settings_of(mimic, "data")["data"]["mimic"]
+    assert settings_of(mimic, "model")["model"]["show_previous"] is False
+    for key, section in (("mimic", "data"), ("show_previous", "model")):
+        assert key not in settings_of(RunConfig(), section)[section]
+
+
+def test_headers_count_where_there_are_some() -> None:
+    """Runs of before there was this setting stay valid."""
+    headers = {"source": "table", "sections": {"headers": {"Befund": "findings"}}}
+    german = RunConfig.model_validate({"data": headers})
+    assert settings_of(german, "data")["data"]["sections"]["headers"] == {"Befund": "findings"}
+    plain = RunConfig.model_validate({"data": {"source": "table"}})
+    assert "headers" not in settings_of(plain, "data")["data"]["sections"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["data.source=table", "data.sections.headers={Befund: finding}"],
+            r"data\.sections\.headers\.Befund",
+        ),
+        (["data.sections.headers={Befund: findings}"], "does nothing with source phantoms"),
+        (
+            ["data.source=mimic_cxr", "data.sections.headers={Befund: findings}"],
+            "set data.mimic.sections: radflow",
+        ),
+        (
+            ["data.source=table", "model.show_previous=true"],
+            "show_previous does nothing with data.source: table",
+        ),
+    ],
+)
+def test_settings_that_nobody_would_read_are_refused(overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(None, overrides=overrides)

@@ -5,13 +5,21 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radflow.errors import RunError
-from radflow.jsonl import Appender, read_jsonl, write_json, write_jsonl, write_text_atomically
+from radflow.jsonl import (
+    Appender,
+    IndexedAppender,
+    read_jsonl,
+    write_json,
+    write_jsonl,
+    write_text_atomically,
+)
 from radflow.records import Candidate
 
 SECRET = "Großer Pneumothorax links"
@@ -129,3 +137,47 @@ def test_damaged_line_is_named_by_number_and_never_shown(tmp_path: Path, line: b
 def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"rows\.jsonl"):
         list(read_jsonl(Candidate, tmp_path / "rows.jsonl"))
+
+
+def indexed(path: Path) -> IndexedAppender[Candidate]:
+    return IndexedAppender(path, Candidate, key=lambda row: row.study_id)
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    texts=st.dictionaries(st.text(min_size=1), st.text(), min_size=1, max_size=8),
+    cut=st.integers(1, 200),
+    order=st.randoms(use_true_random=False),
+)
+def test_rows_are_found_by_key_before_and_after_a_cut(
+    tmp_path_factory: pytest.TempPathFactory, texts: dict[str, str], cut: int, order: Any
+) -> None:
+    path = tmp_path_factory.mktemp("indexed") / "rows.jsonl"
+    names = list(texts)
+    with indexed(path) as rows:
+        for name in names:
+            rows.append(candidate(name, texts[name]))
+        order.shuffle(names)
+        assert [rows.read(name).text for name in names] == [texts[name] for name in names]
+    whole = path.read_bytes()
+    path.write_bytes(whole[: max(0, len(whole) - cut)])
+    with indexed(path) as rows:
+        kept = [name for name in texts if name in rows]
+        assert kept == list(texts)[: len(kept)]
+        assert len(kept) == whole[: max(0, len(whole) - cut)].count(b"\n")
+        for name in texts:
+            if name not in rows:
+                rows.append(candidate(name, texts[name]))
+        assert [rows.read(name).text for name in texts] == list(texts.values())
+    assert path.read_bytes() == whole
+
+
+def test_torn_line_longer_than_a_block_is_cut(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    with indexed(path) as rows:
+        rows.append(candidate("a"))
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"x" * 200_000)
+    with indexed(path) as rows:
+        assert rows.read("a") == candidate("a")
+    assert path.read_bytes() == whole

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import tracemalloc
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,10 @@ from PIL import Image
 
 from radflow.config import RunConfig
 from radflow.data.file_names import file_name
+from radflow.data.sources import SourceStudy
 from radflow.errors import DataError
 from radflow.jsonl import read_jsonl
-from radflow.records import LeftOut, Study
+from radflow.records import LeftOut, Report, Study
 from radflow.run_dir import RunDir
 from radflow.stages import prepare as stage
 from radflow.stages.pipeline import run_stages
@@ -249,3 +252,47 @@ def test_run_that_was_cut_goes_on_where_it_was(tmp_path: Path, monkeypatch: pyte
         decoded.clear()
         assert len(prepare(settings, tmp_path / "run")) == 6
     assert [path.name for path in decoded] == ["3.png", "4.png", "5.png"]
+
+
+TEXT_BYTES = 100_000
+
+
+def long_reports(data: Any, seed: int) -> Iterator[SourceStudy | LeftOut]:
+    """Studies with reports of 100 kB, made as they are asked for, and as many that are left out."""
+    for number in range(150):
+        text = f"FINDINGS: {number} " + "x" * TEXT_BYTES
+        report = Report(text=text, findings=text[10:], findings_found_by="header")
+        yield SourceStudy(f"s{number}", f"p{number}", (np.zeros((8, 8), np.uint8),), report)
+        yield LeftOut(study_id=f"o{number}", reason="no_image", detail="y" * TEXT_BYTES)
+
+
+def test_memory_holds_few_reports_however_many_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """150 studies with text twice and 150 left out: 45 MB pass through, 6 at once would be too many."""
+    monkeypatch.setitem(stage.SOURCES, "long", f"{__name__}:long_reports")
+    settings = config(tmp_path, source="long")
+    tracemalloc.start()
+    try:
+        with RunDir.open(tmp_path / "run") as run:
+            stage.run(settings, run)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (tmp_path / "run/studies.jsonl").stat().st_size > 150 * 2 * TEXT_BYTES
+    assert peak < 60 * TEXT_BYTES
+
+
+def test_source_that_loses_a_study_while_it_is_read_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = table(tmp_path, [(f"s{n}", picture(tmp_path / f"{n}.png"), REPORT) for n in range(6)])
+
+    def loses_a_row(*arguments: Any, **options: Any) -> Any:
+        table(tmp_path, [(f"s{n}", f"{n}.png", REPORT) for n in range(5)])
+        return original(*arguments, **options)
+
+    original = stage.assign_splits
+    monkeypatch.setattr(stage, "assign_splits", loses_a_row)
+    with RunDir.open(tmp_path / "run") as run, pytest.raises(DataError, match=r"lost 1 studies .*s5"):
+        stage.run(settings, run)

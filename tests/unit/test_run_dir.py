@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -316,3 +317,16 @@ def test_listing_hash_of_many_images_takes_no_time(tmp_path: Path) -> None:
     started = time.perf_counter()
     listing_hash(tmp_path)
     assert time.perf_counter() - started < 2  # 0.05 s on an idle machine
+
+
+def test_listing_is_in_the_order_of_whole_names(tmp_path: Path) -> None:
+    """Fingerprints of older runs rest on it; "a-b" sorts before "a/b", and that before "a0"."""
+    names = ("a/b", "a/b.txt", "a-b", "a0", "a b/c", "A/z", "a/c/d", "a/c-d", "a.d/e/f", "é/x")
+    for name in names:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x" * len(name))
+    digest = hashlib.sha256()
+    for name in sorted(names):
+        digest.update(f"{name}\0{len(name)}\0".encode())
+    assert listing_hash(tmp_path) == digest.hexdigest()

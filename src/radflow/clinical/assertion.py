@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from radflow.clinical.ontology import Grammar
 from radflow.clinical.phrases import Span
 from radflow.clinical.spans import SentenceSpans
 from radflow.records import Assertion
 
 _OR = frozenset(("or", "nor", "/", "versus", "vs", "v"))
-_SEPARATORS = _OR | {",", "and", "&", "+", "plus"}
+_AND = frozenset(("and", "&"))
+_SEPARATORS = _OR | _AND | {",", "+", "plus"}
 _PRE = frozenset(
     ("negation_before", "uncertain_before", "hypothetical_before", "resolved_before", "open_list")
 )
@@ -26,6 +28,23 @@ _ENDS = frozenset(
 
 
 _ARTICLES = frozenset(("a", "an", "some"))
+
+
+class Joints(NamedTuple):
+    """Words that join the items of a list, and articles: the English ones and those of a grammar."""
+
+    ors: frozenset[str] = _OR
+    ands: frozenset[str] = _AND
+    separators: frozenset[str] = _SEPARATORS
+    articles: frozenset[str] = _ARTICLES
+
+
+ENGLISH_JOINTS = Joints()
+
+
+def joints_of(grammar: Grammar) -> Joints:
+    ors, ands = frozenset(grammar.or_words), frozenset(grammar.and_words)
+    return Joints(_OR | ors, _AND | ands, _SEPARATORS | ors | ands, _ARTICLES | frozenset(grammar.articles))
 
 
 class Verdict(NamedTuple):
@@ -51,7 +70,8 @@ class _Cue(NamedTuple):
 class ScopeReader:
     """Decides about mentions of one sentence; ``anchors`` are the tokens at which its mentions begin."""
 
-    def __init__(self, spans: SentenceSpans, anchors: list[int]) -> None:
+    def __init__(self, spans: SentenceSpans, anchors: list[int], joints: Joints = ENGLISH_JOINTS) -> None:
+        self._ors, self._ands, self._separators, self._articles = joints
         self._words = spans.tokens.words
         self._count = len(self._words)
         self._anchors = frozenset(anchors)
@@ -123,7 +143,7 @@ class ScopeReader:
         if position >= self._count or position in self._breaks or position in self._verb_starts:
             return False
         word = self._words[position]
-        if word in _SEPARATORS or word in _ENDS:
+        if word in self._separators or word in _ENDS:
             return False
         return any(anchor >= position for anchor in self._anchors)
 
@@ -151,7 +171,7 @@ class ScopeReader:
                 if not inside:
                     return index
                 inside -= 1
-            elif word in _SEPARATORS:
+            elif word in self._separators:
                 after = self._skip_separators(index)
                 if not self._continues(set(self._words[index:after]), after, kind):
                     return index
@@ -161,13 +181,15 @@ class ScopeReader:
         return self._count
 
     def _skip_separators(self, index: int) -> int:
-        while index < self._count and self._words[index] in _SEPARATORS:
+        while index < self._count and self._words[index] in self._separators:
             index += 1
         return index
 
     def _segment_end(self, start: int) -> int:
         index = start
-        while index < self._count and self._words[index] not in _SEPARATORS and index not in self._breaks:
+        while (
+            index < self._count and self._words[index] not in self._separators and index not in self._breaks
+        ):
             index += 1
         return index
 
@@ -178,17 +200,19 @@ class ScopeReader:
             return False
         if kind == "open_list":
             return not self._is_clause(start, end)
-        if separators & _OR:
+        if separators & self._ors:
             return True
         if self._is_clause(start, end):
             return False
-        if self._closes_with(end, _OR):
+        if self._closes_with(end, self._ors):
             return True
-        if start in self._modifiers or (self._words[start] in _ARTICLES and start + 1 in self._modifiers):
+        if start in self._modifiers or (
+            self._words[start] in self._articles and start + 1 in self._modifiers
+        ):
             return False
-        if "and" in separators or "&" in separators or kind == "negation_before":
+        if separators & self._ands or kind == "negation_before":
             return True
-        return self._closes_with(end, _SEPARATORS - {","})
+        return self._closes_with(end, self._separators - {","})
 
     def _is_clause(self, start: int, end: int) -> bool:
         """Whether a segment says something of its own: it has a verb, and not only "is seen" at its end."""
@@ -200,7 +224,7 @@ class ScopeReader:
     def _closes_with(self, position: int, words: frozenset[str]) -> bool:
         """Whether the list that goes on at ``position`` has one of these words before it ends."""
         index = position
-        while index < self._count and self._words[index] in _SEPARATORS:
+        while index < self._count and self._words[index] in self._separators:
             after = self._skip_separators(index)
             if not words.isdisjoint(self._words[index:after]):
                 return not (after in self._clause_starts or after in self._cue_starts)
@@ -225,9 +249,9 @@ class ScopeReader:
                 return index + 1
             if index in self._verbs and cue - index > 3:
                 return index + 1
-            if word in _SEPARATORS:
+            if word in self._separators:
                 first = index
-                while first > 0 and self._words[first - 1] in _SEPARATORS:
+                while first > 0 and self._words[first - 1] in self._separators:
                     first -= 1
                 run = set(self._words[first : index + 1])
                 joined = joined or run != {","}
@@ -240,7 +264,7 @@ class ScopeReader:
     def _is_plain_before(self, end: int) -> bool:
         """Whether the segment that ends at ``end`` is a bare noun phrase: no verb, no cue."""
         start = end
-        while start > 0 and self._words[start - 1] not in _SEPARATORS and start - 1 not in self._breaks:
+        while start > 0 and self._words[start - 1] not in self._separators and start - 1 not in self._breaks:
             start -= 1
         if any(index in self._cue_starts for index in range(start, end)):
             return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -58,7 +58,13 @@ class Counts:
 
 
 def check_file(
-    source: Path, out: Path, checker: Checker, *, id_column: str = "id", report_column: str = "report"
+    source: Path,
+    out: Path,
+    checker: Checker,
+    *,
+    id_column: str = "id",
+    report_column: str = "report",
+    headers: Mapping[str, str] | None = None,
 ) -> Counts:
     """Write one row per report, in order: id, verdict, problems, source.
 
@@ -79,7 +85,9 @@ def check_file(
     ids: deque[str] = deque()
 
     def reports() -> Iterator[tuple[str, Report]]:
-        for report_id, report in read_parsed(source, id_column=id_column, report_column=report_column):
+        for report_id, report in read_parsed(
+            source, id_column=id_column, report_column=report_column, headers=headers
+        ):
             ids.append(report_id)
             yield report_id, report
 

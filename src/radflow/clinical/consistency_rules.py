@@ -22,7 +22,9 @@ class Comparison:
         self.ontology = ontology
         self.rules = rules
         self._same, self._support = kinships(ontology)
-        self._traces = {name: Traces(phrases) for name, phrases in rules.traces.items()}
+        self._traces = {
+            name: Traces(phrases, denials=ontology.grammar.denials) for name, phrases in rules.traces.items()
+        }
         self._details = Details(ontology)
         self._devices = DevicePositions(ontology)
         self._old, self._recent = frozenset(rules.old), frozenset(rules.recent)

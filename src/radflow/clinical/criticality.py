@@ -6,7 +6,7 @@ count, history and questions are no mentions at all. docs/criticality.md has the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from radflow.clinical.judge import Judge
@@ -104,7 +104,7 @@ class RuleCriticality:
         top = max(counted, key=lambda item: item.probability, default=None)
         if top is not None:
             p = max(top.probability, QUIET)
-        elif not (located or _says_anything(text)):
+        elif not (located or _says_anything(text, self.labeler.ontology.headers)):
             p = UNKNOWN
         else:
             p = NEAR if seen else QUIET
@@ -153,9 +153,9 @@ class RuleCriticality:
         return UNLIKELY if cue and tuple(tokens(cue).words) in self._unlikely else UNCERTAIN
 
 
-def _says_anything(text: str) -> bool:
+def _says_anything(text: str, headers: Mapping[str, str]) -> bool:
     """Whether a section that describes the image holds a word."""
-    return any(HAS_WORD.search(text, start, end) for start, end, _ in bodies(text))
+    return any(HAS_WORD.search(text, start, end) for start, end, _ in bodies(text, headers))
 
 
 def _said(entry: Located, assertion: Assertion) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple, cast
 
-from radflow.clinical.assertion import PRESENT, ScopeReader, Verdict
+from radflow.clinical.assertion import PRESENT, ScopeReader, Verdict, joints_of
 from radflow.clinical.measures import graded
 from radflow.clinical.ontology import Ontology
 from radflow.clinical.phrases import Span
@@ -51,6 +51,8 @@ class SentenceFindings:
         self.ontology = ontology
         self.reader = SpanReader(ontology)
         self._states = StateReader(ontology)
+        self._joints = joints_of(ontology.grammar)
+        self._between = _BETWEEN | {*ontology.grammar.and_words, *ontology.grammar.or_words}
 
     def read(self, sentence: str, context: Context = NO_CONTEXT) -> Iterator[Finding]:
         """The sentence's findings in order of position; ``context`` fills in what it leaves out."""
@@ -72,7 +74,7 @@ class SentenceFindings:
     def _findings(
         self, sentence: str, spans: SentenceSpans, terms: list[Term], context: Context
     ) -> Iterator[Finding]:
-        scopes = ScopeReader(spans, [term.anchor for term in terms]) if spans.cues else None
+        scopes = self._scopes(spans, terms)
         whole = context
         if self.ontology.side_from_headings and spans.sides:
             sides = {cast("Side", span.name) for span in spans.sides}
@@ -85,7 +87,7 @@ class SentenceFindings:
                 verdict = _of_normal_state(verdict, term)
             if verdict.assertion is None:
                 continue
-            before, behind = _neighbourhood(spans, terms, number)
+            before, behind = _neighbourhood(spans, terms, number, self._between)
             change = cast("Change | None", _nearest(spans.changes, term, before, behind))
             if verdict.resolved:
                 change = "resolved"
@@ -104,6 +106,10 @@ class SentenceFindings:
                 rank=term.rank,
                 unless_denied=term.unless_denied,
             )
+
+    def _scopes(self, spans: SentenceSpans, terms: list[Term]) -> ScopeReader | None:
+        anchors = [term.anchor for term in terms]
+        return ScopeReader(spans, anchors, self._joints) if spans.cues else None
 
     def _terms(self, spans: SentenceSpans, context: Context) -> list[Term]:
         terms = []
@@ -170,7 +176,9 @@ def _of_normal_state(verdict: Verdict, term: Term) -> Verdict:
     return Verdict("absent", cue=state)
 
 
-def _neighbourhood(spans: SentenceSpans, terms: list[Term], number: int) -> tuple[int, int]:
+def _neighbourhood(
+    spans: SentenceSpans, terms: list[Term], number: int, joints: frozenset[str]
+) -> tuple[int, int]:
     """Tokens from which and up to which modifiers of a term stand: between its neighbours and breaks."""
     term = terms[number]
     words = spans.tokens.words
@@ -189,12 +197,12 @@ def _neighbourhood(spans: SentenceSpans, terms: list[Term], number: int) -> tupl
             elif cue.first >= term.last:
                 end = min(end, cue.first)
     for index in range(term.first - 1, start - 1, -1):
-        if words[index] in _BETWEEN and (not is_first or words[index] == ";"):
+        if words[index] in joints and (not is_first or words[index] == ";"):
             start = index + 1
             break
     if number + 1 < len(terms):
         for index in range(term.last, end):
-            if words[index] in _BETWEEN:
+            if words[index] in joints:
                 end = index
                 break
     return start, end

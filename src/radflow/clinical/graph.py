@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from radflow.clinical.assertion import PRESENT, ScopeReader
+from radflow.clinical.assertion import PRESENT, ScopeReader, joints_of
 from radflow.clinical.graph_relations import relate
 from radflow.clinical.graph_runs import Link, Run
 from radflow.clinical.graph_words import GraphLexicon, Item
@@ -60,6 +60,8 @@ class LexiconGraph:
         self.ontology = load_ontology(ontology) if isinstance(ontology, str) else ontology
         self._lexicon = GraphLexicon(self.ontology)
         self._denials = _single_words(self.ontology.cues.negation_before)
+        self._abbreviations = frozenset(self.ontology.grammar.abbreviations)
+        self._joints = joints_of(self.ontology.grammar)
         self._remembered: dict[str, _Piece] = {}
 
     def read(self, texts: Sequence[str]) -> list[ReportGraph]:
@@ -76,9 +78,9 @@ class LexiconGraph:
         entities: list[GraphEntity] = []
         relations: list[GraphRelation] = []
         starts = tokens(text).starts
-        for begin, end, _ in bodies(text):
+        for begin, end, _ in bodies(text, self.ontology.headers):
             body = text[begin:end]
-            for first, last in sentences(body):
+            for first, last in sentences(body, self._abbreviations):
                 piece = self._piece(body[first:last])
                 offset, before = begin + first, len(entities)
                 for entity in piece.entities:
@@ -121,7 +123,7 @@ class LexiconGraph:
         scopes = None
         if spans.cues:
             anchors = [item.first for place, item in enumerate(items) if place not in anatomy]
-            scopes = ScopeReader(spans, anchors)
+            scopes = ScopeReader(spans, anchors, self._joints)
         denied = self._denied(spans)
         for run in runs:
             for place in run.items:

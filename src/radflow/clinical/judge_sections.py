@@ -7,9 +7,9 @@ fails or copies inexactly, the rule parser's answer stays and the failure comes 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from radflow.clinical.judge import Judge
 from radflow.clinical.judge_questions import JudgeFailure, Question, sections_question
@@ -66,19 +66,47 @@ def with_sections(report: Report, verdict: SectionsVerdict) -> Report:
     return report.model_copy(update={**texts, **found_by})
 
 
-def split_studies(
-    studies: Sequence[SourceStudy], judge: Judge, *, require: Literal["any", "findings", "impression", "both"]
-) -> tuple[list[SourceStudy], list[LeftOut]]:
-    """Studies with the sections that the judge found, and those that lack what `require` asks for even so."""
-    kept: list[SourceStudy] = []
-    left_out: list[LeftOut] = []
-    reports = ((study.study_id, study.report) for study in studies)
-    split = split_reports(reports, judge, label="sections")
-    for study, (_, report, failure) in zip(studies, split, strict=True):
+class Answer(NamedTuple):
+    """What became of one report that was sent: its sections, or why there are none."""
+
+    report: Report | None
+    failure: str | None = None
+
+
+def ask_for_sections(rows: Iterable[SourceStudy | LeftOut], judge: Judge) -> dict[str, Answer]:
+    """By id, the judge's reading of the studies' reports in which the rule parser found neither section.
+
+    Only these reports are held.
+    """
+    asked = (
+        (row.study_id, row.report) for row in rows if isinstance(row, SourceStudy) and needs_judge(row.report)
+    )
+    return {
+        study_id: Answer(None if needs_judge(report) else report, _reason(failure))
+        for study_id, report, failure in split_reports(asked, judge, label="sections")
+    }
+
+
+def _reason(failure: JudgeFailure | None) -> str | None:
+    return None if failure is None else f"judge: {failure.kind}, {failure.message}"
+
+
+def with_answers(
+    rows: Iterable[SourceStudy | LeftOut],
+    answers: Mapping[str, Answer],
+    *,
+    require: Literal["any", "findings", "impression", "both"],
+) -> Iterator[SourceStudy | LeftOut]:
+    """The rows with the sections that the judge found; left out is what lacks a required one even so."""
+    for row in rows:
+        answer = answers.get(row.study_id)
+        if isinstance(row, LeftOut) or answer is None:
+            yield row
+            continue
+        report = answer.report or row.report
         lacking = missing_section(report, require)
         if lacking is None:
-            kept.append(replace(study, report=report))
-            continue
-        detail = f"judge: {failure.kind}, {failure.message}" if failure else f"data.require: {require}"
-        left_out.append(LeftOut(study_id=study.study_id, reason=lacking, detail=detail))
-    return kept, left_out
+            yield replace(row, report=report)
+        else:
+            detail = answer.failure or f"data.require: {require}"
+            yield LeftOut(study_id=row.study_id, reason=lacking, detail=detail)

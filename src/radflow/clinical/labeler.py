@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from radflow.clinical.findings import NO_CONTEXT, Context, Finding, SentenceFindings
@@ -53,6 +53,7 @@ class RuleLabeler:
         self.ontology = load_ontology(ontology) if isinstance(ontology, str) else ontology
         self._sentence = SentenceFindings(self.ontology)
         self._grades = GradeRanks(self.ontology)
+        self._abbreviations = frozenset(self.ontology.grammar.abbreviations)
         self._remembered: dict[tuple[str, Context], tuple[Finding, ...]] = {}
 
     def label(self, report: Report | str | None) -> list[Mention]:
@@ -75,7 +76,7 @@ class RuleLabeler:
         return read
 
     def _locate(self, text: str) -> Iterator[Located]:
-        for start, end, section in bodies(text):
+        for start, end, section in bodies(text, self.ontology.headers):
             for _, found in self._sentences(text[start:end], start, section):
                 yield from found
 
@@ -84,7 +85,7 @@ class RuleLabeler:
     ) -> Iterator[tuple[str, Iterator[Located]]]:
         follows_headings = self.ontology.side_from_headings
         context = NO_CONTEXT
-        for first, last in sentences(body):
+        for first, last in sentences(body, self._abbreviations):
             sentence = body[first:last]
             if follows_headings:
                 context = self._context(sentence, context)
@@ -127,15 +128,15 @@ def _mention(finding: Finding, offset: int, section: str | None) -> Mention:
     )
 
 
-def bodies(text: str) -> list[tuple[int, int, str | None]]:
-    """Spans of the text to read, with the section's name.
+def bodies(text: str, headers: Mapping[str, str] | None = None) -> list[tuple[int, int, str | None]]:
+    """Spans of the text to read, with the section's name; ``headers`` as in `parse_report`.
 
     Indication, history, technique, comparison and recommendations don't say what the image shows. Of a
     section that occurs more than once the last one that says anything counts, as in `parse_report`.
     """
     if not text:
         return []
-    parts = segments(text)
+    parts = segments(text, headers=headers)
     read: dict[str, Segment] = {}
     for part in parts:
         if part.name in _READ and (part.name not in read or part.body.strip(" \n\t.:-_")):

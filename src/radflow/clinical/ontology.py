@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from radflow.records import Change, Side
+from radflow.records import Change, SectionName, Side
 
 
 class Entry(BaseModel):
@@ -202,6 +202,28 @@ class Cues(Entry):
     changes: dict[Change, Phrases]
 
 
+Word = Annotated[str, StringConstraints(pattern=r"^[^\s|\[\]*A-Z]+$", max_length=40)]
+
+
+class Grammar(Entry):
+    """Small words of another language, single ones in lower case; the English ones are always known.
+
+    Attributes:
+        or_words, and_words: join the items of a list ("oder"; "und").
+        articles: "ein", "der".
+        filling: what may stand between a structure and its state ("das Herz ist grenzwertig groß").
+        denials: words that deny what their part of a sentence holds ("kein").
+        abbreviations: words, without their stop, that end no sentence ("ca", "v.a").
+    """
+
+    or_words: tuple[Word, ...] = ()
+    and_words: tuple[Word, ...] = ()
+    articles: tuple[Word, ...] = ()
+    filling: tuple[Word, ...] = ()
+    denials: tuple[Word, ...] = ()
+    abbreviations: tuple[Word, ...] = ()
+
+
 ENTITY_LISTS = ("anatomy", "places", "aspects", "observations", "modifiers", "ignored")
 """Lists of GraphWords that share no phrase: each says what kind of entity a phrase is."""
 
@@ -285,12 +307,19 @@ class Agreement(Entry):
     history: Phrases = ()
 
 
+ENGLISH = "en"
+
+
 class Ontology(Entry):
     """One modality's observations and how to read them.
 
     Attributes:
         name: what ``--ontology`` takes.
         title: one sentence.
+        language: of its words; only English ontologies begin with the shared words (cues.yaml, ...), any
+            other holds all its own.
+        headers: section headers beyond the built-in English ones, with the section that each opens.
+        grammar: small words of the language.
         columns: the label table's columns, in order.
         no_finding: the column that is 1 when nothing that counts as a finding is present or uncertain.
         observations: by name.
@@ -308,6 +337,9 @@ class Ontology(Entry):
 
     name: Name
     title: str
+    language: Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]+)*$")] = ENGLISH
+    headers: dict[Name, SectionName] = {}
+    grammar: Grammar = Grammar()
     columns: tuple[Name, ...] = Field(min_length=1)
     no_finding: Name | None = None
     observations: dict[Name, Observation] = Field(min_length=1)

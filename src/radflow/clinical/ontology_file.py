@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from radflow.clinical.ontology import ENTITY_LISTS, Ontology
+from radflow.clinical.ontology import ENGLISH, ENTITY_LISTS, Cues, Ontology
 from radflow.clinical.phrases import expand
 from radflow.errors import ConfigError
 from radflow.registry import nearest
@@ -20,7 +20,7 @@ Keys = tuple[str | int, ...]
 
 _FOLDER = files("radflow.clinical") / "ontologies"
 SHARED = {"cues": "cues.yaml", "graph": "graph.yaml", "agreement": "agreement.yaml"}
-"""Sections of every ontology that begin with a shipped file."""
+"""Sections of every English ontology that begin with a shipped file."""
 
 
 def shipped_ontologies() -> list[str]:
@@ -63,13 +63,18 @@ def load_ontology(name_or_path: str) -> Ontology:
 def read_ontology(text: str, *, where: str) -> Ontology:
     """An ontology from YAML text; ``where`` names the file in messages.
 
-    Cues and words of graphs are the shared ones; sections ``cues:`` and ``graph:`` add to them.
+    Cues and words of graphs are the shared ones; sections ``cues:`` and ``graph:`` add to them. Of an
+    ontology in another language they are its own alone; a list that it doesn't give is empty.
     """
     tree, lines = _parse(text, where)
     own = dict(tree)
-    for section, file in SHARED.items():
-        shared, _ = _parse((_FOLDER / file).read_text(encoding="utf-8"), file)
-        own[section] = _joined(shared, tree.get(section) or {})
+    if tree.get("language", ENGLISH) == ENGLISH:
+        for section, file in SHARED.items():
+            shared, _ = _parse((_FOLDER / file).read_text(encoding="utf-8"), file)
+            own[section] = _joined(shared, tree.get(section) or {})
+    else:
+        empty: dict[str, Any] = {name: {} if name == "changes" else [] for name in Cues.model_fields}
+        own["cues"] = _joined(empty, tree.get("cues") or {})
     try:
         ontology = Ontology.model_validate(own)
     except ValidationError as error:

@@ -14,7 +14,7 @@ from radflow.records import ConflictKind, Side
 MAX_CLAIMS = 300
 """Ten times what real sections hold: claims are compared with each other, and time must stay linear."""
 _PARTS = re.compile(r"[,;:]|\b(?:and|with|but|although|though|while|however|without)\b")
-_WORD = re.compile(r"[a-z]+")
+_WORD = re.compile(r"[^\W\d_]+")
 
 
 @dataclass(frozen=True, eq=False)

@@ -41,6 +41,7 @@ class StateReader:
 
     def __init__(self, ontology: Ontology) -> None:
         self._states = _state_table(ontology)
+        self._filling = _FILLING.union(ontology.grammar.filling)
 
     def read(self, spans: SentenceSpans, taken: set[int]) -> Iterator[Term]:
         """Terms made of a structure and its state; each structure takes one state, the nearest that fits."""
@@ -83,7 +84,7 @@ class StateReader:
         for observation, said in self._states.get((structure.name, state.name), ()):
             between = words[structure.last : state.first]
             if said == "present":
-                odd = sum(word not in _FILLING for word in between)
+                odd = sum(word not in self._filling for word in between)
                 if not is_last or odd or (state.last < len(words) and state.last in taken):
                     continue
             elif any(index in taken for index in range(structure.last, state.first)):

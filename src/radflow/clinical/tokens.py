@@ -38,9 +38,9 @@ _END = re.compile(
     r"(?<![.!?;。；])[.!?;。；]++(?=[\"')\]]*(?:\s|\Z|[A-Z][a-z]|[A-Z]+\s|(?<!\d\.)\d{1,2}[.)]\s))|\n"
 )
 _LIST_ITEM = re.compile(r"\s*(?:[-*•·]+\s|\(?\d{1,2}[.)](?!\d)|\d{1,2}\s*[-–]\s|\Z)")
-_LABEL = re.compile(r"\s*[A-Za-z][A-Za-z /()-]{0,40}:")
+_LABEL = re.compile(r"\s*[^\W\d_](?:[^\W\d_]|[ /()-]){0,40}:")
 _ABBREVIATIONS = words("dr mr mrs ms st vs approx e.g i.e fig cf resp temp s.p a.p p.a incl dx hx sx bilat")
-_BEFORE = re.compile(r"([A-Za-z.]+)\Z")
+_BEFORE = re.compile(r"((?:[^\W\d_]|\.)+)\Z")
 _NUMBER_ONLY = re.compile(r"\s*\(?\d{1,2}\s*\Z")
 
 
@@ -54,8 +54,10 @@ def tokens(text: str) -> Tokens:
     return Tokens(pieces[1::2], offsets[:-1:2], offsets[1::2])
 
 
-def sentences(text: str) -> Iterator[tuple[int, int]]:
+def sentences(text: str, abbreviations: frozenset[str] = frozenset()) -> Iterator[tuple[int, int]]:
     """Spans of the sentences of a text, in order; what lies between them is white space.
+
+    ``abbreviations`` are those of another language, without their stop and in lower case.
 
     A sentence ends at a stop, at a blank line, before a list item or a label ("Lungs: ..."), and at a line
     end that was typed rather than wrapped: the next line starts with a capital, and its first word would
@@ -72,7 +74,7 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
         if match[0] == "\n":
             ends = _typed_line_end(text, start, position, width)
         elif match[0] == ".":
-            ends = not _is_abbreviation(text, start, position)
+            ends = not _is_abbreviation(text, start, position, abbreviations)
         else:
             ends = True
         if ends:
@@ -81,13 +83,16 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
     yield from _trimmed(text, start, len(text))
 
 
-def _is_abbreviation(text: str, start: int, position: int) -> bool:
+def _is_abbreviation(text: str, start: int, position: int, more: frozenset[str]) -> bool:
     """Whether the stop belongs to an abbreviation or to a list number."""
     window = text[max(start, position - 12) : position]
     if window[-1:].isdigit():
         return position - start < 8 and _NUMBER_ONLY.match(text[start:position]) is not None
     word = _BEFORE.search(window)
-    return word is not None and word[1].lower() in _ABBREVIATIONS
+    if word is None:
+        return False
+    name = word[1].lower()
+    return name in _ABBREVIATIONS or name in more
 
 
 def _typed_line_end(text: str, start: int, position: int, width: int) -> bool:

@@ -14,9 +14,11 @@ class Traces:
 
     Args:
         phrases: words apart by spaces; ``a*`` is any word that begins so.
+        denials: words beyond the English ones that deny the part of a sentence they stand in.
     """
 
-    def __init__(self, phrases: Iterable[str]) -> None:
+    def __init__(self, phrases: Iterable[str], *, denials: Iterable[str] = ()) -> None:
+        self._denials = _DENIALS.union(denials)
         self._phrases = [tuple(phrase.split()) for phrase in phrases]
 
     def found_in(self, claims: Claims) -> list[str]:
@@ -24,7 +26,7 @@ class Traces:
         return [
             sentence
             for sentence, bags in claims.bags
-            if any(not words & _DENIALS and self.stand_in(words) for words in bags)
+            if any(not words & self._denials and self.stand_in(words) for words in bags)
         ]
 
     def stand_in(self, words: frozenset[str]) -> bool:

@@ -7,12 +7,13 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from radflow.data.sections import parse_report, render_report
 from radflow.data.sources.checks import field_text, id_text, is_empty
-from radflow.data.tables import SUFFIXES, read_rows, require_columns
+from radflow.data.tables import SUFFIXES, read_rows, require_columns, table_suffix
 from radflow.errors import DataError
 from radflow.records import Report
 
@@ -60,16 +61,22 @@ def read_reports(
 
 
 def read_parsed(
-    path: Path, *, id_column: str = "id", report_column: str = "report"
+    path: Path,
+    *,
+    id_column: str = "id",
+    report_column: str = "report",
+    headers: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[str, Report]]:
     """Like `read_reports`, with the sections found; cells findings and impression are taken as they are.
+
+    ``headers`` are further ones, as in `parse_report`.
 
     Raises:
         DataError: as `read_reports`.
     """
     for report_id, report in _unique_rows(path, id_column, report_column):
         if not isinstance(report, _Sections):
-            yield report_id, parse_report(report)
+            yield report_id, parse_report(report, headers=headers)
             continue
         text = render_report(findings=report.findings, impression=report.impression)
         yield (
@@ -124,7 +131,7 @@ def _rows(path: Path, id_column: str, report_column: str) -> Iterator[_Row]:
         raise DataError(
             "there is no such file or folder of reports", where=str(path), next_step="Check the path."
         )
-    if path.suffix.lower() not in SUFFIXES:
+    if table_suffix(path) not in SUFFIXES:
         raise DataError(
             f"reports can't be read from a {path.suffix or 'file without suffix'}",
             where=str(path),
@@ -190,6 +197,7 @@ def split_file(
     id_column: str = "id",
     report_column: str = "report",
     fallback: Literal["none", "last_paragraph"] = "none",
+    headers: Mapping[str, str] | None = None,
 ) -> SectionCounts:
     """Reports -> JSONL rows of sections, null where absent; ``out`` appears complete or not at all.
 
@@ -204,7 +212,7 @@ def split_file(
         )
     reports = read_reports(source, id_column=id_column, report_column=report_column)
     with whole_file(out, source=source) as write:
-        return _write_sections(reports, write, fallback)
+        return _write_sections(reports, write, partial(parse_report, fallback=fallback, headers=headers))
 
 
 @contextmanager
@@ -241,11 +249,11 @@ def whole_file(out: Path, *, source: Path) -> Iterator[Callable[[bytes], int]]:
 def _write_sections(
     reports: Iterable[tuple[str, str | None]],
     write: Callable[[bytes], int],
-    fallback: Literal["none", "last_paragraph"],
+    parse: Callable[[str | None], Report],
 ) -> SectionCounts:
     total = with_findings = with_impression = with_both = 0
     for report_id, text in reports:
-        report = parse_report(text, fallback=fallback)
+        report = parse(text)
         row = {
             "id": report_id,
             "findings": report.findings,

@@ -94,8 +94,7 @@ class Vocabulary:
         name = self.names.get(key)
         found_by: FoundBy = "header"
         if name is None:
-            corrected = re.sub(r"[^\W\d_]{6,}", lambda word: _corrected(word[0]), key)
-            name = self.names.get(corrected)
+            name = self.names.get(corrected(key))
             found_by = "typo"
         if name is None:
             return None
@@ -110,6 +109,11 @@ def _normal(phrase: str) -> str:
 def _flexible(phrase: str) -> str:
     """Pattern of a phrase that tolerates up to three spaces between words and around a slash."""
     return re.escape(phrase).replace(r"\ ", " {1,3}").replace("/", " ?/ ?")
+
+
+def corrected(phrase: str) -> str:
+    """A header phrase in capitals with its misspelt words put right: "IMPRESSON" is IMPRESSION."""
+    return re.sub(r"[^\W\d_]{6,}", lambda word: _corrected(word[0]), phrase)
 
 
 def _corrected(word: str) -> str:

@@ -12,15 +12,34 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from radflow.config import SplitConfig
-from radflow.data.sources import SourceStudy
 from radflow.data.tables import read_rows, require_columns
 from radflow.errors import DataError
 from radflow.records import LeftOut, Split
 
-Assigned = list[tuple[SourceStudy, Split]]
+
+class Splittable(Protocol):
+    """What a split is drawn by: no images, no text. A `SourceStudy` is one, and so is its `StudyKey`."""
+
+    @property
+    def study_id(self) -> str: ...
+    @property
+    def patient_id(self) -> str | None: ...
+    @property
+    def split(self) -> Split | None: ...
+
+
+class StudyKey(NamedTuple):
+    """A study of the source without images and text, so that all of a large source fit into memory."""
+
+    study_id: str
+    patient_id: str | None
+    split: Split | None
+
+
+S = TypeVar("S", bound=Splittable)
 
 SPLIT_NAMES: dict[str, Split] = {
     "train": "train",
@@ -37,7 +56,7 @@ R2GEN_ID = re.compile(r"(CXR(\d+))(?:_\2)?_IM-[\d-]+")
 SHOWN = 5
 
 
-class Division(NamedTuple):
+class Division(NamedTuple, Generic[S]):
     """What `assign_splits` found.
 
     Attributes:
@@ -46,7 +65,7 @@ class Division(NamedTuple):
         notes: sentences that the user should see.
     """
 
-    assigned: Assigned
+    assigned: list[tuple[S, Split]]
     left_out: list[LeftOut]
     notes: list[str]
 
@@ -56,7 +75,7 @@ def parse_split(name: object) -> Split | None:
     return SPLIT_NAMES.get(str(name).strip().lower())
 
 
-def assign_splits(studies: Sequence[SourceStudy], config: SplitConfig, *, seed: int) -> Division:
+def assign_splits(studies: Sequence[S], config: SplitConfig, *, seed: int) -> Division[S]:
     """Each study with its split.
 
     Ids of the split file that no study has are only noted: most of them are studies that the source has left
@@ -72,7 +91,7 @@ def assign_splits(studies: Sequence[SourceStudy], config: SplitConfig, *, seed: 
     notes = [] if method == "source" else _note_unknown_patients(studies)
     if method == "seeded":
         drawn = draw_patients({_person(study) for study in studies}, config, seed=seed)
-        assigned: Assigned = [(study, drawn[_person(study)]) for study in studies]
+        assigned: list[tuple[S, Split]] = [(study, drawn[_person(study)]) for study in studies]
         left_out: list[LeftOut] = []
     elif method == "source":
         assigned = [(study, study.split) for study in studies if study.split]
@@ -113,16 +132,16 @@ def draw_patients(patients: set[str], config: SplitConfig, *, seed: int) -> dict
     }
 
 
-def _person(study: SourceStudy) -> str:
+def _person(study: Splittable) -> str:
     """Who is drawn: the patient, or the study where the patient is unknown; never mistaken for each other."""
     return f"study {study.study_id}" if study.patient_id is None else f"patient {study.patient_id}"
 
 
-def _left_out(study: SourceStudy, reason: str, where: str) -> LeftOut:
+def _left_out(study: Splittable, reason: str, where: str) -> LeftOut:
     return LeftOut(study_id=study.study_id, reason=reason, detail=where)
 
 
-def _refuse_leaks(assigned: Assigned, where: str) -> None:
+def _refuse_leaks(assigned: Sequence[tuple[Splittable, Split]], where: str) -> None:
     splits: dict[str, set[Split]] = defaultdict(set)
     for study, split in assigned:
         if study.patient_id is not None:
@@ -201,7 +220,7 @@ def _add(known: dict[str, Split], study_id: str, split: Split, *, where: str) ->
         raise DataError(f"study {study_id} is in two splits", where=where, next_step="Keep one of its lines.")
 
 
-def _note_unknown_ids(known: Mapping[str, Split], studies: Sequence[SourceStudy], where: str) -> list[str]:
+def _note_unknown_ids(known: Mapping[str, Split], studies: Sequence[Splittable], where: str) -> list[str]:
     unknown = sorted(set(known) - {study.study_id for study in studies})
     if not unknown:
         return []
@@ -209,7 +228,7 @@ def _note_unknown_ids(known: Mapping[str, Split], studies: Sequence[SourceStudy]
     return [f"{len(unknown)} of {len(known)} ids in {where} have no study: {shown}"]
 
 
-def _note_unknown_patients(studies: Sequence[SourceStudy]) -> list[str]:
+def _note_unknown_patients(studies: Sequence[Splittable]) -> list[str]:
     unknown = sum(study.patient_id is None for study in studies)
     if not unknown:
         return []

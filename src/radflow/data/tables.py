@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import difflib
+import gzip
 import json
+import zlib
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from radflow.data.sources.checks import concerns_all_rows
 from radflow.errors import DataError
@@ -27,13 +29,15 @@ ANY_TABLE = "Give a .csv, .tsv, .jsonl or .parquet file, or a folder written by 
 def read_rows(path: Path, *, only: Sequence[str] | None = None) -> Iterator[tuple[int, Row]]:
     """Rows of a .csv, .tsv, .jsonl or .parquet file with their numbers from 1, as dicts by column.
 
+    Text tables may be compressed by gzip (.csv.gz).
+
     Args:
         only: columns of a Parquet file to read if it has them all; other kinds are read whole anyway.
 
     Raises:
         DataError: missing file, other kind of file, or a row that can't be read; its text isn't shown.
     """
-    suffix = path.suffix.lower()
+    suffix = table_suffix(path)
     if not path.is_file():
         raise DataError("table file is missing", where=str(path), next_step=ANY_TABLE)
     if suffix == ".parquet":
@@ -42,6 +46,18 @@ def read_rows(path: Path, *, only: Sequence[str] | None = None) -> Iterator[tupl
         yield from READERS[suffix](path)
     else:
         raise DataError("unknown kind of table", where=str(path), next_step=ANY_TABLE)
+
+
+def table_suffix(path: Path) -> str:
+    """The suffix that says which kind of table it is: .csv of reports.csv.gz."""
+    return (path.with_suffix("") if path.suffix.lower() == ".gz" else path).suffix.lower()
+
+
+@contextmanager
+def _opened(path: Path, *, encoding: str, newline: str | None = None) -> Iterator[IO[str]]:
+    opener = gzip.open if path.suffix.lower() == ".gz" else open
+    with opener(path, "rt", encoding=encoding, newline=newline) as handle:
+        yield handle
 
 
 def is_saved_dataset(path: Path) -> bool:
@@ -135,8 +151,8 @@ def require_columns(row: Row, wanted: Mapping[str, str], *, where: str) -> None:
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, Row]]:
     csv.field_size_limit(max(csv.field_size_limit(), MAX_FIELD_CHARS))  # the process's, so only ever raised
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    with _data_errors(path), path.open(encoding="utf-8-sig", newline="") as handle:
+    delimiter = "\t" if table_suffix(path) == ".tsv" else ","
+    with _data_errors(path), _opened(path, encoding="utf-8-sig", newline="") as handle:
         lines = csv.reader(handle, delimiter=delimiter, strict=True)
         names = next(lines, [])
         repeated = sorted({name for name in names if names.count(name) > 1})
@@ -168,7 +184,7 @@ def _valid_lines(lines: Any, path: Path) -> Iterator[list[str]]:
 
 
 def _jsonl_rows(path: Path) -> Iterator[tuple[int, Row]]:
-    with _data_errors(path), path.open(encoding="utf-8-sig") as handle:
+    with _data_errors(path), _opened(path, encoding="utf-8-sig") as handle:
         number = 0
         for line in handle:
             if not line.strip():
@@ -201,6 +217,8 @@ def _parquet_rows(path: Path, only: Sequence[str] | None) -> Iterator[tuple[int,
         yield from enumerate((row for batch in batches for row in batch.to_pylist()), 1)
 
 
+UNREADABLE = (OSError, EOFError, zlib.error, ValueError, LookupError, csv.Error)
+"""What readers raise for a damaged file; pyarrow's errors are among them."""
 READERS: dict[str, Callable[[Path], Iterator[tuple[int, Row]]]] = {
     ".csv": _csv_rows,
     ".tsv": _csv_rows,
@@ -225,7 +243,7 @@ def _data_errors(path: Path, *, in_a_row: bool = False) -> Iterator[None]:
             where=str(path),
             next_step=f"Convert it: iconv -f latin1 -t utf8 {path.name}",
         ) from None
-    except (OSError, ValueError, LookupError, csv.Error) as error:  # pyarrow's errors are these too
+    except UNREADABLE as error:
         if in_a_row and concerns_all_rows(error):
             raise
         raise DataError(

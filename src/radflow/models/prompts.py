@@ -18,6 +18,8 @@ def prompt_messages(study: Study, config: ModelConfig) -> Messages:
         lines.append(f"Indication: {study.indication}")
     if config.show_comparison and study.comparison:
         lines.append(f"Comparison: {study.comparison}")
+    if config.show_previous and study.previous:
+        lines.append(f"Previous report: {' '.join(study.previous.split())}")
     content: Messages = [{"type": "image"} for _ in study.images]
     content.append({"type": "text", "text": "\n".join(lines)})
     return [{"role": "user", "content": content}]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radflow.clinical.judge import Judge
-from radflow.clinical.judge_sections import split_studies
+from radflow.clinical.judge_sections import ask_for_sections, with_answers
 from radflow.config import DataConfig, RunConfig
 from radflow.data.file_names import file_name
 from radflow.data.images import fit_within, read_image, write_png
 from radflow.data.sources import SOURCES, ImageSource, Source, SourceStudy
-from radflow.data.splits import assign_splits
+from radflow.data.splits import StudyKey, assign_splits
 from radflow.engine import map_rows
 from radflow.errors import DataError, ImageError
-from radflow.jsonl import Appender, write_jsonl
+from radflow.jsonl import IndexedAppender, read_jsonl, write_jsonl
 from radflow.records import SPLITS, LeftOut, Record, RowFailure, Split, Study
 from radflow.registry import resolve
 from radflow.run_dir import RunDir
@@ -48,65 +50,125 @@ class Assigned:
 
 
 def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
-    """data source -> studies.jsonl, left_out.jsonl, images/"""
-    source: Source = resolve("data source", SOURCES, config.data.source)
-    found: list[SourceStudy] = []
-    left_out: list[LeftOut] = []
-    for row in source(config.data, config.seed):
-        (found if isinstance(row, SourceStudy) else left_out).append(row)  # type: ignore[arg-type]
-    if config.data.sections.fallback == "judge":
-        found, unread = _ask_for_sections(found, config, run)
-        left_out += unread
-    write_jsonl(run.path("left_out.jsonl"), left_out)  # before all that can fail: it tells why
-    if not found:
-        raise _nothing_left(left_out)
-    division = assign_splits(found, config.data.split, seed=config.seed)
+    """data source -> studies.jsonl, left_out.jsonl, images/
+
+    The source is read twice, first for the split, then for all else, so that memory holds the ids of its
+    studies and the few of them that are worked on, however many there are.
+    """
+    rows = _source_reader(config, run)
+    keys = _list_studies(rows(), run)
+    if not keys:
+        raise _nothing_left(_left_out_so_far(run))
+    division = assign_splits(keys, config.data.split, seed=config.seed)
     for note in division.notes:
         console.print(note, markup=False, soft_wrap=True)
-    left_out += division.left_out
-    rows = [Assigned(study, split) for study, split in division.assigned]
-    prepared = _prepare_images(rows, config, run)
-    studies = [row.study for row in prepared if row.study is not None]
-    left_out += [item for row in prepared for item in row.left_out]
-    write_jsonl(run.path("left_out.jsonl"), left_out)
-    if not studies:
-        raise _nothing_left(left_out)
-    write_jsonl(run.path("studies.jsonl"), studies)
-    return _show_counts(studies, left_out)
+    splits = {key.study_id: split for key, split in division.assigned}
+    not_in_split = division.left_out
+    del keys, division
+    with IndexedAppender(run.path("prepared.partial.jsonl"), Prepared, key=_study_id) as done:
+        failed = _prepare_images(rows(), splits, done, config, run)
+        _refuse_lost(splits, done, failed)
+        prepared = _Results(tuple(splits), done, failed)
+        left_out = (item for row in prepared for item in row.left_out)
+        write_jsonl(run.path("left_out.jsonl"), chain(_left_out_so_far(run), not_in_split, left_out))
+        if not any(row.study for row in prepared):
+            raise _nothing_left(_left_out_so_far(run))
+        write_jsonl(run.path("studies.jsonl"), (row.study for row in prepared if row.study))
+    return _show_counts(run)
 
 
-def _ask_for_sections(
-    found: Sequence[SourceStudy], config: RunConfig, run: RunDir
-) -> tuple[list[SourceStudy], list[LeftOut]]:
+def _study_id(row: Prepared) -> str:
+    return row.study_id
+
+
+def _source_reader(config: RunConfig, run: RunDir) -> Callable[[], Iterator[SourceStudy | LeftOut]]:
+    """What reads the source from its beginning each time it is called.
+
+    With the judge as fallback it is asked here, once, about the reports that it is for.
+    """
+    source: Source = resolve("data source", SOURCES, config.data.source)
+    read = partial(source, config.data, config.seed)
+    if config.data.sections.fallback != "judge":
+        return read
     judge = Judge(config.judge, cache=run.path("judge-cache"))
-    kept, left_out = split_studies(found, judge, require=config.data.require)
+    answers = ask_for_sections(read(), judge)
     console.print(judge.tally.line(config.judge), markup=False, soft_wrap=True)
-    return kept, left_out
+    return lambda: with_answers(read(), answers, require=config.data.require)
 
 
-def _prepare_images(rows: Sequence[Assigned], config: RunConfig, run: RunDir) -> list[Prepared]:
+def _list_studies(rows: Iterable[SourceStudy | LeftOut], run: RunDir) -> list[StudyKey]:
+    """Keys of the source's studies; what it leaves out goes to left_out.jsonl, before all that can fail:
+    it tells why."""
+    keys: list[StudyKey] = []
+
+    def left_out() -> Iterator[LeftOut]:
+        for row in rows:
+            if isinstance(row, SourceStudy):
+                keys.append(StudyKey(row.study_id, row.patient_id, row.split))
+            else:
+                yield row
+
+    write_jsonl(run.path("left_out.jsonl"), left_out())
+    return keys
+
+
+def _left_out_so_far(run: RunDir) -> Iterator[LeftOut]:
+    return read_jsonl(LeftOut, run.path("left_out.jsonl"))
+
+
+def _prepare_images(
+    rows: Iterable[SourceStudy | LeftOut],
+    splits: Mapping[str, Split],
+    done: IndexedAppender[Prepared],
+    config: RunConfig,
+    run: RunDir,
+) -> dict[str, Prepared]:
+    """Prepare the studies that aren't done yet; those that failed are returned, and tried again when a cut
+    run goes on."""
     function = PrepareStudy(run.root, config.data)
-    with Appender(run.path("prepared.partial.jsonl"), Prepared) as done:
-        known = {row.study_id for row in done.rows}
-        missing = [row for row in rows if row.study_id not in known]
-        results = map_rows(
-            function, missing, workers=config.engine.workers, label="prepare", total=len(missing)
-        )
-        fresh = []
-        for result in results:
-            if isinstance(result, Prepared):
-                done.append([result])
-            fresh.append(_as_prepared(result))
-        by_id = {row.study_id: row for row in (*done.rows, *fresh)}
-    return [by_id[row.study_id] for row in rows]
+    missing = (
+        Assigned(row, splits[row.study_id])
+        for row in rows
+        if isinstance(row, SourceStudy) and row.study_id in splits and row.study_id not in done
+    )
+    total = sum(study_id not in done for study_id in splits)
+    failed = {}
+    for result in map_rows(function, missing, workers=config.engine.workers, label="prepare", total=total):
+        if isinstance(result, Prepared):
+            done.append(result)
+        else:
+            failed[result.study_id] = _as_prepared(result)
+    return failed
 
 
-def _as_prepared(result: Prepared | RowFailure) -> Prepared:
-    """A failed row is listed, and tried again when a cut run goes on."""
-    if isinstance(result, Prepared):
-        return result
+def _as_prepared(result: RowFailure) -> Prepared:
     item = LeftOut(study_id=result.study_id, reason="failed", detail=f"{result.kind}: {result.message}")
     return Prepared(study_id=result.study_id, study=None, left_out=(item,))
+
+
+@dataclass(frozen=True)
+class _Results:
+    """What became of every study, in the source's order, read from disk each time it is iterated."""
+
+    study_ids: tuple[str, ...]
+    done: IndexedAppender[Prepared]
+    failed: Mapping[str, Prepared]
+
+    def __iter__(self) -> Iterator[Prepared]:
+        for study_id in self.study_ids:
+            yield self.done.read(study_id) if study_id in self.done else self.failed[study_id]
+
+
+def _refuse_lost(
+    splits: Mapping[str, Split], done: IndexedAppender[Prepared], failed: Mapping[str, Prepared]
+) -> None:
+    lost = [study_id for study_id in splits if study_id not in done and study_id not in failed]
+    if lost:
+        raise DataError(
+            f"the source has lost {len(lost)} studies while it was read (e.g. {lost[0]})",
+            where="data.root",
+            next_step="Let nothing write there, then run the same command.",
+        )
 
 
 @dataclass(frozen=True)
@@ -153,14 +215,18 @@ def _study(row: Assigned, images: tuple[str, ...]) -> Study:
         report=source.report,
         indication=source.indication,
         comparison=source.comparison,
+        previous=source.previous,
         metadata=source.metadata,
         truth=source.truth,
     )
 
 
-def _nothing_left(left_out: Sequence[LeftOut]) -> DataError:
-    reasons = Counter(item.reason for item in left_out)
-    examples = {item.reason: item.study_id for item in reversed(left_out)}
+def _nothing_left(left_out: Iterable[LeftOut]) -> DataError:
+    reasons: Counter[str] = Counter()
+    examples: dict[str, str] = {}
+    for item in left_out:
+        reasons[item.reason] += 1
+        examples.setdefault(item.reason, item.study_id)
     shown = ", ".join(f"{count} {reason} (e.g. {examples[reason]})" for reason, count in reasons.items())
     next_step = "Check data.root, data.images and the column names: radflow config show data"
     if reasons["no_sections"]:
@@ -175,17 +241,21 @@ def _nothing_left(left_out: Sequence[LeftOut]) -> DataError:
     )
 
 
-def _show_counts(studies: Sequence[Study], left_out: Sequence[LeftOut]) -> dict[str, Any]:
-    splits = Counter(study.split for study in studies)
-    reasons = Counter(item.reason for item in left_out)
+def _show_counts(run: RunDir) -> dict[str, Any]:
+    splits: Counter[str] = Counter()
+    sections: Counter[str] = Counter()
+    for study in read_jsonl(Study, run.path("studies.jsonl")):
+        splits[study.split] += 1
+        sections["with_findings"] += study.report.findings is not None
+        sections["with_impression"] += study.report.impression is not None
+        sections["without_patient_id"] += study.patient_id is None
+    reasons = Counter(item.reason for item in _left_out_so_far(run))
     console.print("studies: " + ", ".join(f"{splits[name]} {name}" for name in SPLITS))
     if reasons:
         shown = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
         console.print(f"left out: {shown} (listed in left_out.jsonl)")
     return {
         "studies": {name: splits[name] for name in SPLITS},
-        "with_findings": sum(study.report.findings is not None for study in studies),
-        "with_impression": sum(study.report.impression is not None for study in studies),
-        "without_patient_id": sum(study.patient_id is None for study in studies),
+        **{name: sections[name] for name in ("with_findings", "with_impression", "without_patient_id")},
         "left_out": dict(sorted(reasons.items())),
     }

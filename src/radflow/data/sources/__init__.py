@@ -20,6 +20,7 @@ from radflow.records import Finding, LeftOut, Report, Split
 SOURCES = {
     "phantoms": "radflow.data.sources.phantoms:read_phantoms",
     "iu_xray": "radflow.data.sources.iu_xray:read_iu_xray",
+    "mimic_cxr": "radflow.data.sources.mimic_cxr:read_mimic_cxr",
     "table": "radflow.data.sources.table:read_table",
 }
 
@@ -39,6 +40,7 @@ class SourceStudy:
         report: the reference, cut into sections.
         split: the source's own split, ``None`` without one.
         indication, comparison: prompt text, ``None`` when absent or literally empty.
+        previous: what was reported of the patient's study before this one, ``None`` when unknown.
         metadata: JSON values worth keeping (codings, projections).
         truth: exact findings of a phantom.
     """
@@ -50,6 +52,7 @@ class SourceStudy:
     split: Split | None = None
     indication: str | None = None
     comparison: str | None = None
+    previous: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     truth: tuple[Finding, ...] | None = None
 

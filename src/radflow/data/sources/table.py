@@ -121,7 +121,7 @@ def _report(row: Row, data: DataConfig) -> Report:
     if not (table.findings_column or table.impression_column):
         cell = row.get(table.report_column) if table.report_column else None
         text = "" if is_empty(cell) else whole_text(cell)
-        return parse_report(text, fallback=data.sections.of_parser)
+        return parse_report(text, fallback=data.sections.of_parser, headers=data.sections.headers)
     findings = _text(row.get(table.findings_column)) if table.findings_column else None
     impression = _text(row.get(table.impression_column)) if table.impression_column else None
     return report_from_fields(findings=findings, impression=impression)

@@ -22,7 +22,7 @@ from radflow.errors import DataError, ImageError
 class StoredImage:
     """A picture inside a Parquet file or a saved dataset, read again when it is called for.
 
-    All studies wait in memory until the split is drawn; their pictures must not.
+    Rows are read twice and wait for their turn; their pictures must not wait with them.
 
     Attributes:
         table, number, column: the cell, row number from 1.
