@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,7 +16,7 @@ from sacrebleu.metrics import BLEU, CHRF
 from tests.conftest import REPOSITORY
 
 from radflow.errors import ModelError
-from radflow.metrics import meteor
+from radflow.metrics import cider, meteor
 from radflow.metrics.lexical import common_length, ngram_counts, smoothed_bleu, tokenize
 from radflow.metrics.meteor import Meteor
 from radflow.metrics.score import load_metric
@@ -144,6 +145,25 @@ def test_radcliq_bleu_sets_only_full_stops_apart_and_keeps_double_spaces_as_toke
     # "no effusion .".split(" ") of the prediction holds an empty token where the stop is set apart
     precision = np.sqrt((3 / 4) * (1 / 3))
     assert value == pytest.approx(precision)
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(WORDS, min_size=1, max_size=14).map(" ".join), min_size=1, max_size=12))
+def test_cider_knows_in_how_many_references_an_n_gram_is_however_it_counts(texts: list[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cider, "WAITING", 3)  # counted in many steps, as in a large set
+        rarity = cider.Rarity()
+        for text in texts:
+            rarity.add(text)
+        rarity.seal()
+    own = [cider.ngrams_of(text) for text in texts]
+    asked = cider.ngrams_of(" ".join(texts))
+    for order, weights in enumerate(rarity.weigh(asked)):
+        assert weights.keys() == asked[order].keys()
+        for gram, weight in weights.items():
+            having = max(1, sum(gram in counts[order] for counts in own))
+            expected = asked[order][gram] * (math.log(len(texts)) - math.log(having))
+            assert weight == pytest.approx(expected, abs=1e-12)
 
 
 def test_cider_depends_on_the_other_references_and_forgets_the_last_set() -> None:
