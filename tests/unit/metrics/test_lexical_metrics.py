@@ -22,7 +22,10 @@ from radflow.metrics.meteor import Meteor
 from radflow.metrics.score import load_metric
 
 GOLDEN = json.loads((REPOSITORY / "tests" / "golden" / "captioning.json").read_text(encoding="utf-8"))
-WORDS = st.sampled_from(["No", "effusion", "pneumothorax.", "heart,", "1.5", "cm", "the", "the", "is", "."])
+RADEVAL = json.loads((REPOSITORY / "tests" / "golden" / "radeval.json").read_text(encoding="utf-8"))
+WORDS = st.sampled_from(
+    ["No", "effusion", "effusions", "pneumothorax.", "heart,", "1.5", "cm", "the", "the", "is", "."]
+)
 TEXTS = st.lists(WORDS, max_size=14).map(" ".join)
 FILLED = st.lists(WORDS, min_size=1, max_size=14).map(" ".join)
 SETS = st.lists(st.tuples(FILLED, TEXTS), min_size=1, max_size=5)
@@ -54,6 +57,25 @@ def test_captioning_rouge_and_cider_equal_pycocoevalcap(name: str) -> None:
     assert of_studies(ours, GOLDEN["pairs"]) == pytest.approx(GOLDEN[f"sentence_{theirs}"], rel=1e-9)
 
 
+def test_radeval_bleu_and_rouge_equal_radeval() -> None:
+    for order in range(1, 5):
+        expected = RADEVAL["bleu"][order - 1]
+        assert of_set(f"radeval-bleu-{order}", RADEVAL["pairs"]) == pytest.approx(expected, rel=1e-9)
+    for kind, expected in zip("12l", RADEVAL["rouge"], strict=True):
+        assert of_set(f"radeval-rouge-{kind}", RADEVAL["pairs"]) == pytest.approx(expected, rel=1e-9)
+
+
+@settings(deadline=None)
+@given(SETS)
+def test_radeval_rouge_equals_rouge_score_with_stems(pairs: list[tuple[str, str]]) -> None:
+    scorer = RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=True)
+    single = [scorer.score(reference, prediction) for reference, prediction in pairs]
+    for ours, theirs in (("1", "rouge1"), ("2", "rouge2"), ("l", "rougeL")):
+        expected = float(np.mean([score[theirs].fmeasure for score in single]))
+        found = of_set(f"radeval-rouge-{ours}", pairs)
+        assert found == pytest.approx(expected)
+
+
 def test_meteor_equals_pycocoevalcap() -> None:
     try:
         Meteor()
@@ -62,6 +84,14 @@ def test_meteor_equals_pycocoevalcap() -> None:
     pairs = [pair for pair in GOLDEN["pairs"] if pair[1]]
     assert of_set("meteor", pairs) == pytest.approx(GOLDEN["meteor_without_empty"], abs=1e-9)
     assert of_studies("meteor", pairs) == pytest.approx(GOLDEN["sentence_meteor_without_empty"], abs=1e-9)
+
+
+def test_meteor_of_the_program_s_own_counts_equals_pycocoevalcap_without_java() -> None:
+    """What is ours is the score of the counts; these were recorded from the program, with its scores."""
+    counts = np.array([meteor._without_whole_chunk(tuple(own)) for own in GOLDEN["meteor_counts"]])
+    assert meteor.meteor_score(counts) == pytest.approx(GOLDEN["sentence_meteor_without_empty"], abs=1e-9)
+    of_set = meteor.meteor_score(counts.sum(axis=0))
+    assert of_set == pytest.approx(GOLDEN["meteor_without_empty"], abs=1e-9)
 
 
 def test_meteor_of_counts_as_the_program_prints_them() -> None:
