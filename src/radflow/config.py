@@ -479,6 +479,13 @@ class RewardConfig(Section):
         "sees exchanged sides. statements asks no graph: what the rules read must match whole, with side, "
         "degree, place and course.",
     )
+    domain_observations: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the domain term that is F1 of the observations that the two whole reports "
+        "assert as present, by the rules; the rest is domain_level's.",
+    )
     domain_case: Literal["ignored", "counted"] = Field(
         "ignored",
         description="Whether Effusion and effusion are two entities (counted: the published F1), so that a "
