@@ -14,6 +14,9 @@ OutFolder = Annotated[
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Override a setting, e.g. --set rft.learning_rate=1e-5.")
 ]
+JudgeFile = Annotated[
+    Path | None, typer.Option("--config", help="YAML file with the section judge, for metrics that ask one.")
+]
 Redo = Annotated[
     str | None, typer.Option(help="Delete what this stage and all later ones made, and run it again.")
 ]

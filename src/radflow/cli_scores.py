@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 
-from radflow.cli_options import IdColumn, Overrides, ReportColumn, Reports
+from radflow.cli_options import IdColumn, JudgeFile, Overrides, ReportColumn, Reports
 from radflow.config_file import load_config
 from radflow.terminal import console, print_result, print_table
 
@@ -44,12 +45,17 @@ def score(
     confidence: Annotated[float, typer.Option(min=0.5, max=0.999, help="Coverage of the intervals.")] = 0.95,
     seed: Annotated[int, typer.Option(help="Of the resamplings.")] = 0,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 takes all cores.")] = 0,
+    config: JudgeFile = None,
+    overrides: Overrides = None,
 ) -> None:
     """Score written reports against references: per study, as a set with intervals, and by section.
 
     Example: radflow score --reference truth.csv --prediction mine.csv -o scores
     """
+    from radflow.metrics.declaration import JudgeSettings
     from radflow.metrics.score_files import score_to_terminal
+
+    judge = load_config(config, overrides=overrides or ()).judge
 
     score_to_terminal(
         out,
@@ -62,6 +68,7 @@ def score(
             "confidence": confidence,
             "seed": seed,
             "workers": workers,
+            "judge": JudgeSettings(judge, out / "judge-cache"),
         },
         system=system,
         strict=strict,
@@ -73,17 +80,22 @@ def score(
 def metrics(
     name: Annotated[str | None, typer.Argument(help="Explain this one, with a worked example.")] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print docs/metrics.md.")] = False,
+    config: JudgeFile = None,
+    overrides: Overrides = None,
 ) -> None:
     """List all metrics, or explain one with an example that is computed on the spot.
 
     Example: radflow metrics bleu-4
     """
     from radflow.metrics import explain
+    from radflow.metrics.declaration import JudgeSettings
 
     if markdown:
         print_result(explain.markdown().rstrip("\n"))
     elif name is not None:
-        print_result(explain.explain(name))
+        judge = load_config(config, overrides=overrides or ()).judge
+        with TemporaryDirectory() as kept:
+            print_result(explain.explain(name, judge=JudgeSettings(judge, Path(kept))))
     else:
         print_table(explain.metrics_table())
 

@@ -398,7 +398,12 @@ class JudgeConfig(Section):
         description="Environment variable that holds the API key; unset: no key is sent that means anything.",
     )
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed sent with every question; temperature is 0.")
-    max_tokens: int = Field(512, ge=1, le=32768, description="Tokens of an answer at most, per candidate.")
+    max_tokens: int = Field(
+        512,
+        ge=1,
+        le=32768,
+        description="Tokens of an answer at most, per candidate; counted errors get 4 times as many.",
+    )
     concurrency: int = Field(16, ge=1, le=512, description="Requests under way at once, per process.")
     requests_per_minute: int | None = Field(
         None, ge=1, description="Requests in any 60 seconds at most, per process; null has no limit."
@@ -500,6 +505,13 @@ class RewardConfig(Section):
         "(partial: the paper), its relations (complete); partial_complete is the mean of these two, which "
         "sees exchanged sides. statements asks no graph: what the rules read must match whole, with side, "
         "degree, place and course.",
+    )
+    domain_observations: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the domain term that is F1 of the observations that the two whole reports "
+        "assert as present, by the rules; the rest is domain_level's.",
     )
     domain_case: Literal["ignored", "counted"] = Field(
         "ignored",
@@ -789,6 +801,10 @@ def settings_of(config: RunConfig, *sections: str) -> dict[str, Any]:
     settings = {name: dumped[name] for name in sections}
     reads_by_judge = "data" in sections and config.data.sections.fallback == "judge"
     rewards_by_judge = "reward" in sections and config.reward.consistency_backend != "labels"
-    if reads_by_judge or rewards_by_judge or ("annotate" in sections and config.annotate.asks_model):
+    scores_by_judge = "evaluate" in sections and any(
+        name.startswith("judge-") for name in config.evaluate.metrics
+    )
+    triaged_by_judge = "annotate" in sections and config.annotate.asks_model
+    if reads_by_judge or rewards_by_judge or scores_by_judge or triaged_by_judge:
         settings["judge"] = {name: dumped["judge"][name] for name in ("model", "seed")}
     return settings

@@ -33,7 +33,9 @@ def main() -> None:
     rouge, sentence_rouge = Rouge().compute_score(references, predictions)
     cider, sentence_cider = Cider().compute_score(references, predictions)
     filled = {name: texts for name, texts in predictions.items() if texts[0]}  # METEOR stops at empty texts
-    meteor, sentence_meteor = Meteor().compute_score({name: references[name] for name in filled}, filled)
+    program = Meteor()
+    meteor, sentence_meteor = program.compute_score({name: references[name] for name in filled}, filled)
+    counts = [program._stat(filled[name][0], references[name]).split() for name in filled]
     recorded = {
         "pairs": PAIRS,
         "bleu": [float(value) for value in bleu],
@@ -44,6 +46,7 @@ def main() -> None:
         "sentence_cider": [float(value) for value in sentence_cider],
         "meteor_without_empty": float(meteor),
         "sentence_meteor_without_empty": [float(value) for value in sentence_meteor],
+        "meteor_counts": [[float(number) for number in own] for own in counts],
     }
     path = Path(__file__).with_name("captioning.json")
     path.write_text(json.dumps(recorded, indent=1) + "\n", encoding="utf-8")

@@ -21,6 +21,7 @@ import pytest
 from PIL import Image
 
 from radflow.clinical.judge import Judge
+from radflow.clinical.judge_errors import errors_question
 from radflow.clinical.judge_questions import (
     Answer,
     JudgeFailure,
@@ -32,6 +33,8 @@ from radflow.clinical.judge_questions import (
 from radflow.config import JudgeConfig, RunConfig
 from radflow.errors import JudgeError
 from radflow.jsonl import read_jsonl
+from radflow.metrics.declaration import JudgeSettings
+from radflow.metrics.score import Options, score
 from radflow.records import LeftOut, Record, Study
 from radflow.stages.pipeline import run_stages
 from tests.conftest import REPOSITORY
@@ -209,9 +212,34 @@ def test_a_real_server_takes_every_schema_of_ours(
     questions: list[Question[Any]] = [
         consistency_question("s0", findings="Clear.", impression="Clear."),
         criticality_question("s1", report="Clear."),
+        errors_question("s2", reference="Clear.", candidate="Clear."),
     ]
     results = list(Judge(llama_config(llama, max_tokens=8), cache=tmp_path / "c").ask_all(questions))
-    assert [result.kind for result in results if isinstance(result, JudgeFailure)] == ["malformed"] * 2
+    assert [result.kind for result in results[:2] if isinstance(result, JudgeFailure)] == ["malformed"] * 2
+    assert isinstance(results[2], Answer) or results[2].kind == "malformed"  # two empty lists are short
+
+
+@pytest.mark.slow
+def test_errors_counted_by_a_real_server_are_scores_or_typed_never_0_for_a_failure(
+    llama: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLAMA_KEY", "sesame")
+    texts = ["Small left effusion.", "No pneumothorax.", ""]
+    asked = JudgeSettings(llama_config(llama, max_tokens=16), tmp_path / "c")
+    result = score(
+        reference=["Small left effusion. No pneumothorax."] * 3,
+        prediction=texts,
+        metrics="judge-error-score",
+        sections=["report"],
+        options=Options(samples=100, judge=asked),
+    )
+    assert result.judge is not None
+    failed = {row.study_id for row in result.not_judged}
+    assert result.judge["answered"] == 2 - len(failed)
+    for row in result.per_study:
+        value = row.values["judge-error-score"]
+        assert value is None if row.study_id in failed else value is None or 0 <= value <= 1
+    assert result.per_study[2].values["judge-error-score"] == 0
 
 
 @pytest.mark.slow

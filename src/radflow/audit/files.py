@@ -23,6 +23,7 @@ from radflow.data.report_files import read_parsed, whole_file
 from radflow.data.report_pairs import ReportFile
 from radflow.errors import DataError
 from radflow.jsonl import write_json, write_text_atomically
+from radflow.metrics.declaration import JudgeSettings
 from radflow.metrics.score_files import file_facts
 from radflow.metrics.scoring import Plan
 from radflow.reporting.heat_map import heat_map_file
@@ -94,7 +95,7 @@ def audit_file(
         ConfigError, ModelError: unknown metric, or one asked for by name that can't be computed here.
         RunError: a scorer failed.
     """
-    plan = plan_of(options.metrics)
+    plan = plan_of(options.metrics, JudgeSettings(judge or JudgeConfig(), out / "judge-cache"))
     drawn = draw_reports(path, options)
     scorer = RewardScorer(reward, judge, out / "judge-cache")
     rows: list[AuditRow] = []

@@ -16,7 +16,7 @@ from radflow.data.report_pairs import Case
 from radflow.data.sections import parse_report
 from radflow.engine import map_rows
 from radflow.errors import RadflowError, RunError
-from radflow.metrics.declaration import Metric
+from radflow.metrics.declaration import DEFAULT_JUDGE, JudgeSettings, Metric
 from radflow.metrics.registry import find_metric
 from radflow.metrics.scoring import Plan, make_plan, score_cases
 from radflow.records import Record, Report, RewardScore, RowFailure
@@ -102,7 +102,7 @@ def as_written(report: Report) -> Report:
     return parse_report(written(bodies_of(report)))
 
 
-def plan_of(names: str) -> Plan:
+def plan_of(names: str, judge: JudgeSettings = DEFAULT_JUDGE) -> Plan:
     """Metrics by name; of the default ones those that run here, and the reason for each that doesn't.
 
     What depends on the other reports of a set (CIDEr) is left out: a variant has no value of its own there.
@@ -121,7 +121,7 @@ def plan_of(names: str) -> Plan:
         if find_metric(name).corpus_dependent:
             kept.remove(name)
             not_run[name] = "its value depends on the other reports"
-    plan = make_plan(kept, ["report"])
+    plan = make_plan(kept, ["report"], judge=judge)
     return replace(plan, not_run=not_run)
 
 
@@ -202,8 +202,11 @@ def drop(original: float | None, value: float | None, metric: Metric | None) -> 
 
     A metric that is undefined (0 / 0: F1 of two texts without a label) has nothing against the text: of the
     original it counts as the metric's best value, of the variant as no drop. ``None`` for the reward (no
-    ``metric``), where an undefined value means that a term doesn't apply or a scorer failed.
+    ``metric``), where an undefined value means that a term doesn't apply or a scorer failed, and for a metric
+    of a judge, who may not have answered.
     """
+    if (metric is None or metric.family == "judge") and (original is None or value is None):
+        return None
     if metric is None:
         return None if original is None or value is None else round(original - value, 9)
     if value is None:

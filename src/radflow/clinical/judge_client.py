@@ -106,7 +106,7 @@ class Client:
         Args:
             name: what the schema is called, for servers that want a name.
             schema: JSON schema that the server is asked to enforce.
-            candidates: verdicts that the answer holds; scales `max_tokens`.
+            candidates: verdicts that the answer holds, a long one for several; scales `max_tokens`.
 
         Raises:
             NoAnswerError: after all retries there is no content.

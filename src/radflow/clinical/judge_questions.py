@@ -52,12 +52,14 @@ class Task(Generic[V]):
         prompt: the system message.
         verdict: the frozen record that an answer must fit; give no field a default (strict servers want all).
         check: what is wrong with a verdict on a payload, ``None`` if nothing; must not repeat the payload.
+        length: how many times ``judge.max_tokens`` a verdict may take.
     """
 
     name: str
     prompt: str
     verdict: type[V]
     check: Callable[[V, Mapping[str, str]], str | None] = accept
+    length: int = 1
 
     @cached_property
     def schema(self) -> dict[str, Any]:

@@ -163,7 +163,7 @@ class Session:
                 messages,
                 name=task.name,
                 schema=task.group_schema if is_group else task.schema,
-                candidates=len(questions),
+                candidates=len(questions) * task.length,
             )
         except NoAnswerError as failure:
             return [failure] * len(questions), failure.content

@@ -38,6 +38,11 @@ def coco_tokens(text: str) -> list[str]:
     return text.lower().split()
 
 
+def cased_tokens(text: str) -> list[str]:
+    """Split at white space, case kept."""
+    return text.split()
+
+
 def radcliq_tokens(text: str) -> list[str]:
     """Lower-cased, full stops set apart, split at single spaces."""
     return text.lower().replace(".", " .").split(" ")
@@ -74,6 +79,7 @@ def sacrebleu_tokens(text: str) -> list[str]:
 
 WORDS = partial(Bleu, "bleu", tokenize)
 COCO = partial(Bleu, "coco-bleu", coco_tokens)
+CASED = partial(Bleu, "cased-bleu", cased_tokens)
 SACRE = partial(Bleu, "sacrebleu", sacrebleu_tokens)
 RADCLIQ = partial(Bleu, "radcliq-bleu", radcliq_tokens)
 
@@ -175,6 +181,20 @@ METRICS = declared(
                 title=f"COCO sent. BLEU-{n}",
                 sums=MeanOf(partial(coco_bleu, order=n)),
                 **_of_coco,
+            )
+            for n in range(1, MAX_ORDER + 1)
+        ),
+        *(
+            _bleu(
+                f"radeval-bleu-{n}",
+                f"Corpus BLEU-{n} as RadEval computes it: the captioning convention with case kept.",
+                title=f"RadEval BLEU-{n}",
+                sums=SumOf(partial(coco_bleu, order=n)),
+                scorers=(_HERE + "CASED",),
+                reads=("cased-bleu",),
+                citation=f"{PAPINENI}; behaviour of RadEval 2.2.1",
+                cost="0.1 ms",
+                identical=_SHORT,
             )
             for n in range(1, MAX_ORDER + 1)
         ),

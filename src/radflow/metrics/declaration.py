@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
-from typing import Literal, NamedTuple, Protocol, cast, runtime_checkable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol, cast, runtime_checkable
 
 import numpy as np
 
 from radflow.clinical.chexpert_classes import CHEXPERT_CLASSES
+from radflow.config import JudgeConfig
 from radflow.metrics.report_parts import PARTS
 from radflow.metrics.resampling import Matrix
 from radflow.metrics.sums import Sums
-from radflow.records import Finding, Part, Report
+from radflow.records import Finding, LeftOut, Part, Report
 
 Statistics = dict[str, tuple[float, ...]]
 """What a scorer finds out about one pair, by name; NaN where nothing could be scored."""
@@ -71,6 +73,33 @@ class Fitted(Protocol):
     """A scorer whose numbers depend on the whole set, which it has to see before it scores."""
 
     def fit(self, pairs: Iterable[Pair]) -> None: ...
+
+
+class JudgeSettings(NamedTuple):
+    """Whom metrics ask that need a language model, and where answers are kept (`judge.cache` goes first)."""
+
+    config: JudgeConfig = JudgeConfig()
+    cache: Path = Path("judge-cache")
+
+
+DEFAULT_JUDGE = JudgeSettings()
+
+
+@runtime_checkable
+class Accounting(Protocol):
+    """A scorer that asks somebody who may not answer.
+
+    Attributes:
+        backend: who that is, which nothing but the settings tells.
+        not_scored: a line for each pair without an answer.
+    """
+
+    backend: str
+    not_scored: list[LeftOut]
+
+    def account(self) -> dict[str, Any]:
+        """What was asked and what came of it, for summary.json."""
+        ...
 
 
 REFERENCE = "The heart is mildly enlarged. Small left pleural effusion. No pneumothorax."

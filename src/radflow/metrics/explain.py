@@ -8,7 +8,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from radflow.errors import RadflowError
-from radflow.metrics.declaration import Metric
+from radflow.metrics.declaration import DEFAULT_JUDGE, JudgeSettings, Metric
 from radflow.metrics.registry import METRICS, PRESETS, find_metric
 from radflow.metrics.score import LoadedMetric
 from radflow.metrics.score_tables import number
@@ -27,6 +27,10 @@ FAMILIES = {
     "composite": "Linear models of the errors that radiologists count. Only the four published inputs may be "
     "called RadCliQ.",
     "consistency": "Whether the Findings and the Impression of the written report agree with each other.",
+    "judge": "Errors in the style of GREEN and ReXVal, counted by the language model of `judge.*`, which "
+    "sees both texts. Computed only when asked for by name; worth what the model is worth, see judges.md. "
+    "Numbers of another model, or of GREEN, can't be compared. Each part is a question: `--sections report` "
+    "asks one for each study.",
 }
 """Families in the order of the docs, with what to know before reading their numbers."""
 
@@ -49,8 +53,11 @@ def metrics_table() -> Table:
     return table
 
 
-def explain(name: str) -> str:
+def explain(name: str, *, judge: JudgeSettings = DEFAULT_JUDGE) -> str:
     """One metric, with an example that is computed now.
+
+    Args:
+        judge: whom to ask, if the metric needs a language model.
 
     Raises:
         ConfigError: unknown name.
@@ -62,7 +69,7 @@ def explain(name: str) -> str:
             "",
             *(f"{head}: {text}" for head, text in facts(metric)),
             "",
-            *example(metric),
+            *example(metric, judge=judge),
         ]
     )
 
@@ -89,15 +96,17 @@ def facts(metric: Metric) -> list[tuple[str, str]]:
     ]
 
 
-def example(metric: Metric) -> list[str]:
+def example(metric: Metric, *, judge: JudgeSettings = DEFAULT_JUDGE) -> list[str]:
     """The worked example, study by study and as a set; the reason where it can't be computed here."""
     references, predictions = zip(*metric.example, strict=True)
     try:
-        loaded = LoadedMetric(metric.name)
+        loaded = LoadedMetric(metric.name, judge=judge)
         values = loaded.per_study(references=references, predictions=predictions)
         whole = loaded.compute(references=references, predictions=predictions)[metric.name]
     except (RadflowError, ImportError) as error:
         return [f"No example on this machine: {error}"]
+    if loaded.not_judged:
+        return ["No example on this machine: the judge doesn't answer (see radflow config show judge)"]
     lines = ["example, computed now:"]
     for reference, prediction, value in zip(references, predictions, values, strict=True):
         lines += [f"  reference   {reference}", f"  prediction  {prediction}", f"    {_shown(value, metric)}"]
@@ -138,7 +147,7 @@ def markdown() -> str:
 
 
 def _preset(name: str) -> str:
-    return "every metric that two files of reports suffice for" if name == "all" else ", ".join(PRESETS[name])
+    return "every metric that needs no truth and no judge" if name == "all" else ", ".join(PRESETS[name])
 
 
 def _family(members: Iterable[Metric]) -> list[str]:

@@ -62,6 +62,12 @@ _CONSISTENCY = (
 )
 _RATIOS = ("precision", "recall", "f1")
 _TRUTH = ("truth", "truth-side")
+_JUDGED = (
+    "judge-error-score",
+    "judge-matched-findings",
+    "judge-significant-errors",
+    "judge-insignificant-errors",
+)
 _READERS = ("lexicon-graph", "radgraph", "radgraph-xl", "modern-radgraph-xl")
 
 METRICS: dict[str, str] = {
@@ -69,8 +75,10 @@ METRICS: dict[str, str] = {
     **{f"sentence-bleu-{n}": _IN + "bleu:METRICS" for n in _ORDERS},
     **{f"coco-bleu-{n}": _IN + "bleu:METRICS" for n in _ORDERS},
     **{f"coco-sentence-bleu-{n}": _IN + "bleu:METRICS" for n in _ORDERS},
+    **{f"radeval-bleu-{n}": _IN + "bleu:METRICS" for n in _ORDERS},
     **dict.fromkeys(("sacrebleu", "sacrebleu-sentence", "radcliq-bleu-2"), _IN + "bleu:METRICS"),
     **dict.fromkeys(("rouge-1", "rouge-2", "rouge-l", "coco-rouge-l"), _IN + "overlap:METRICS"),
+    **{f"radeval-rouge-{kind}": _IN + "overlap:METRICS" for kind in ("1", "2", "l")},
     **dict.fromkeys(("chrf", "sentence-chrf"), _IN + "overlap:METRICS"),
     "cider": _IN + "cider:METRICS",
     "meteor": _IN + "meteor:METRICS",
@@ -90,6 +98,7 @@ METRICS: dict[str, str] = {
     **dict.fromkeys(_CONSISTENCY, _IN + "consistency_scores:METRICS"),
     **{f"{truth}-{name}": _IN + "truth_scores:METRICS" for truth in _TRUTH for name in _RATIOS},
     **dict.fromkeys(("radcliq-v0", "radcliq-v1", "inverse-radcliq-v1"), _IN + "radcliq:METRICS"),
+    **dict.fromkeys(_JUDGED, _IN + "judge_scores:METRICS"),
 }
 """Each is in a module's dict of `Metric` by name."""
 
@@ -132,11 +141,12 @@ PRESETS: dict[str, tuple[str, ...]] = {
     "fast": (*_LEXICAL, *_RULES),
     "clinical": (*_RULES, *_MODELS),
     "run": _RUN,
-    "all": tuple(name for name in METRICS if not name.startswith(_TRUTH)),
+    "all": tuple(name for name in METRICS if not name.startswith((*_TRUTH, "judge-"))),
 }
 """fast and run need no model; of the others, what this machine lacks is left out and listed with the reason.
 run is what the evaluation of a run computes by default: what is cheap of each family, and the
-truth of phantoms, which two files of reports don't hold."""
+truth of phantoms, which two files of reports don't hold. A judge is asked by name only: it costs, and reports
+go to its server."""
 
 
 def find_metric(name: str) -> Metric:

@@ -15,12 +15,20 @@ from radflow.data.report_pairs import Case
 from radflow.data.sections import parse_report
 from radflow.errors import DataError
 from radflow.metrics.collected import Collected
-from radflow.metrics.declaration import Fitted, Metric, Pair, stored_matrix
+from radflow.metrics.declaration import (
+    DEFAULT_JUDGE,
+    Accounting,
+    Fitted,
+    JudgeSettings,
+    Metric,
+    Pair,
+    stored_matrix,
+)
 from radflow.metrics.registry import find_metric
 from radflow.metrics.report_parts import PARTS, texts_of
 from radflow.metrics.score_summary import Summary, summarise
 from radflow.metrics.scoring import make_plan, open_scorer, score_cases
-from radflow.records import Interval, MetricRow, Part, Report
+from radflow.records import Interval, LeftOut, MetricRow, Part, Report
 
 Texts = Sequence[str | Report | None] | Mapping[str, str | Report | None]
 """Reports in order, or by study id; ``None`` and "" stand for none."""
@@ -36,6 +44,7 @@ class Options:
         seed: of the resamplings.
         workers: processes; 0 takes all cores, 1 stays in this process.
         system: who wrote the predictions.
+        judge: whom metrics ask that need a language model.
     """
 
     samples: int = 1000
@@ -43,6 +52,7 @@ class Options:
     seed: int = 0
     workers: int = 1
     system: str = "system"
+    judge: JudgeSettings = DEFAULT_JUDGE
 
 
 @dataclass(frozen=True)
@@ -54,12 +64,16 @@ class ScoreResult:
         per_study: a row per study and part.
         excluded: by part, the studies that are not scored as their reference lacks it.
         not_run: metrics of a preset that this machine can't compute, with the reason.
+        judge: what a judge was asked and what came of it, ``None`` where no metric needs one.
+        not_judged: the studies that got no answer, which its metrics leave out.
     """
 
     summary: Summary
     per_study: list[MetricRow]
     excluded: dict[Part, list[str]]
     not_run: Mapping[str, str]
+    judge: Mapping[str, object] | None = None
+    not_judged: Sequence[LeftOut] = ()
 
     def __getitem__(self, name: str) -> Interval:
         """A metric of whole reports (or of the first part that was scored), with its interval."""
@@ -120,8 +134,9 @@ def score(
         DataError: the two sides don't match, or nothing can be scored.
         ConfigError: unknown metric.
         ModelError: a metric asked for by name can't be computed on this machine.
+        JudgeError: a metric asks a judge that can't be used at all.
     """
-    plan = make_plan(metrics, sections)
+    plan = make_plan(metrics, sections, judge=options.judge)
     cases = Watched(_cases(reference, prediction, patients), plan.parts)
     collected, rows = Collected(plan.metrics, plan.parts), []
     for batch in score_cases(
@@ -129,7 +144,15 @@ def score(
     ):
         collected.add(batch)
         rows += batch
-    return ScoreResult(summary_of(collected, options), rows, cases.excluded, plan.not_run)
+    judge = plan.judge
+    return ScoreResult(
+        summary_of(collected, options),
+        rows,
+        cases.excluded,
+        plan.not_run,
+        judge.account() if judge else None,
+        judge.not_scored if judge else (),
+    )
 
 
 def summary_of(collected: Collected, options: Options) -> Summary:
@@ -177,15 +200,23 @@ class LoadedMetric:
 
     Args:
         name: see `radflow metrics`.
+        judge: whom it asks, if it needs a language model.
+
+    Attributes:
+        not_judged: how many pairs got no answer so far.
 
     Raises:
         ConfigError: unknown name.
         ModelError: it can't be computed on this machine.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, judge: JudgeSettings = DEFAULT_JUDGE) -> None:
         self.metric: Metric = find_metric(name)
-        self._scorers = [open_scorer(name) for name in self.metric.scorers]
+        self._scorers = [open_scorer(name, judge=judge) for name in self.metric.scorers]
+
+    @property
+    def not_judged(self) -> int:
+        return sum(len(scorer.not_scored) for scorer in self._scorers if isinstance(scorer, Accounting))
 
     def compute(self, *, references: Sequence[str], predictions: Sequence[str]) -> dict[str, float | None]:
         """{name: value of the set}, as in the package `evaluate`; ``None`` where it is undefined."""
@@ -222,6 +253,6 @@ class LoadedMetric:
         return stored_matrix(found, self.metric.reads)
 
 
-def load_metric(name: str) -> LoadedMetric:
+def load_metric(name: str, *, judge: JudgeSettings = DEFAULT_JUDGE) -> LoadedMetric:
     """The metric of that name, to be called as `compute(references=..., predictions=...)`."""
-    return LoadedMetric(name)
+    return LoadedMetric(name, judge=judge)

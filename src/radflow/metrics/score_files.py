@@ -59,8 +59,9 @@ def score_files(
     Raises:
         DataError: no id in common, a mismatch in strict mode, or what reading finds.
         ConfigError, ModelError: as `scoring.make_plan`.
+        JudgeError: a metric asks a judge that can't be used at all.
     """
-    plan = make_plan(metrics, parts)
+    plan = make_plan(metrics, parts, judge=options.judge)
     matched = MatchedReports(reference=reference, prediction=prediction)
     cases, collected = Watched(matched, plan.parts), Collected(plan.metrics, plan.parts)
     with whole_file(out / "scores.jsonl", source=reference.path) as write:
@@ -80,7 +81,8 @@ def score_files(
         for part, ids in cases.excluded.items()
         for study_id in ids
     ]
-    write_jsonl(out / "left_out.jsonl", [*matched.left_out, *empty])
+    not_judged = plan.judge.not_scored if plan.judge else []
+    write_jsonl(out / "left_out.jsonl", [*matched.left_out, *empty, *not_judged])
     left_out = Counter(row.reason for row in matched.left_out)
     write_json(
         out / "summary.json",
@@ -167,6 +169,10 @@ def score_to_terminal(
     )
     for reason, count in scored.left_out.items():
         console.print(f"[yellow]{count} ids left out: {reason}[/] (listed in {out / 'left_out.jsonl'})")
+    if (judge := scored.plan.judge) and judge.not_scored:
+        console.print(
+            f"[yellow]{len(judge.not_scored)} texts have no score of the judge[/] (listed in left_out.jsonl)"
+        )
     for name, reason in scored.plan.not_run.items():
         console.print(f"[yellow]not run: {escape(name)}[/] ({escape(reason)})")
     print_table(terminal_table(scored.summary, scored.plan.metrics, title="value and interval"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from inspect import signature
@@ -23,7 +23,10 @@ from radflow.engine import map_rows
 from radflow.errors import ConfigError, RadflowError, RunError
 from radflow.metrics.declaration import (
     CHEST,
+    DEFAULT_JUDGE,
+    Accounting,
     Fitted,
+    JudgeSettings,
     Metric,
     Pair,
     Scorer,
@@ -70,7 +73,13 @@ class Plan:
             "vocabulary": self.vocabulary._asdict(),
             "metrics": {metric.name: metric.described() for metric in self.metrics},
             "not_run": dict(self.not_run),
+            **({"judge": self.judge.account()} if self.judge is not None else {}),
         }
+
+    @property
+    def judge(self) -> Accounting | None:
+        """The scorer that asks a language model, if a metric needs one."""
+        return next((scorer for scorer in self.scorers.values() if isinstance(scorer, Accounting)), None)
 
     def of_part(self, part: Part) -> tuple[Metric, ...]:
         return tuple(metric for metric in self.metrics if part in metric.sections)
@@ -82,21 +91,29 @@ class Plan:
         return tuple(name for name in named if name not in self.scorers)
 
 
-def open_scorer(name: str, ontology: str = CHEST.ontology) -> Scorer:
-    """The scorer that a "module:attribute" names; one that takes an ontology reads by this one.
+def open_scorer(name: str, ontology: str = CHEST.ontology, judge: JudgeSettings = DEFAULT_JUDGE) -> Scorer:
+    """The scorer that a "module:attribute" names; what it takes of ontology and judge it is given.
 
     Raises:
         ModelError: its package, program or weights are missing.
     """
     maker = as_maker(resolve("scorer", {name: name}, name))
-    return maker(ontology=ontology) if "ontology" in signature(maker).parameters else maker()
+    offered = {"ontology": ontology, "judge": judge}
+    return maker(**{name: offered[name] for name in signature(maker).parameters if name in offered})
 
 
-def make_plan(names: str | Sequence[str], parts: Sequence[Part], *, ontology: str = CHEST.ontology) -> Plan:
+def make_plan(
+    names: str | Sequence[str],
+    parts: Sequence[Part],
+    *,
+    ontology: str = CHEST.ontology,
+    judge: JudgeSettings = DEFAULT_JUDGE,
+) -> Plan:
     """Find the metrics and open what they need.
 
     Args:
         ontology: what rules read by, a shipped one by name or the path of your own .yaml.
+        judge: whom metrics ask that need a language model; nobody is asked yet.
 
     Raises:
         ConfigError: unknown name, or a metric that was asked for by its own name is none of this ontology.
@@ -123,7 +140,7 @@ def make_plan(names: str | Sequence[str], parts: Sequence[Part], *, ontology: st
             if name in opened or name in missing:
                 continue
             try:
-                opened[name] = open_scorer(name, ontology)
+                opened[name] = open_scorer(name, ontology, judge)
             except (RadflowError, ImportError) as error:
                 missing[name] = error.what if isinstance(error, RadflowError) else str(error)
                 if metric.name not in optional:
@@ -132,13 +149,21 @@ def make_plan(names: str | Sequence[str], parts: Sequence[Part], *, ontology: st
         if reasons:
             not_run[metric.name] = reasons[0]
     return Plan(
-        metrics=tuple(metric for metric in bound if metric.name not in not_run),
+        metrics=tuple(_backed(metric, opened) for metric in bound if metric.name not in not_run),
         parts=tuple(parts),
         scorers={name: scorer for name, scorer in opened.items() if _stays_here(scorer)},
         not_run=not_run,
         vocabulary=vocabulary,
         ontology=ontology,
     )
+
+
+def _backed(metric: Metric, opened: Mapping[str, Scorer]) -> Metric:
+    """The metric with the name of whom it asks, where the settings decide that."""
+    for name in metric.scorers:
+        if isinstance(scorer := opened[name], Accounting):
+            return replace(metric, backend=scorer.backend)
+    return metric
 
 
 def _stays_here(scorer: Scorer) -> bool:

@@ -176,6 +176,19 @@ class HierarchicalReward:
 
     def _domains(self, texts: Sequence[str], predictions: Sequence[str]) -> list[float | None]:
         """The domain term of each row, before repetition counts."""
+        values, share = self._level(texts, predictions), self.config.domain_observations
+        if not share:
+            return values
+        said = self._scorers.statements([*texts, *predictions])
+        return [
+            None
+            if value is None
+            else (1 - share) * value + share * terms.observations(reference=one, prediction=other)
+            for value, one, other in zip(values, said[: len(texts)], said[len(texts) :], strict=True)
+        ]
+
+    def _level(self, texts: Sequence[str], predictions: Sequence[str]) -> list[float | None]:
+        """F1 at the domain term's level."""
         level = self.config.domain_level
         if level == "statements":
             said = self._scorers.statements([*texts, *predictions])

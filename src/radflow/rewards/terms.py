@@ -76,6 +76,18 @@ def statements(*, reference: frozenset[Statement], prediction: frozenset[Stateme
     return 2 * len(reference & prediction) / (len(reference) + len(prediction))
 
 
+def observations(*, reference: frozenset[Statement], prediction: frozenset[Statement]) -> float:
+    """F1 of the observations that two whole reports assert as present, in [0, 1]; 1 when both assert none.
+
+    Ours, beyond the paper: a report of few findings loses much with one that it leaves out or makes up,
+    however many words, entities and denials it has right beside it, and nothing with a phrase in other words.
+    """
+    present = [{said[0] for said in own if said[1] == "present"} for own in (reference, prediction)]
+    if not any(present):
+        return 1.0
+    return 2 * len(present[0] & present[1]) / (len(present[0]) + len(present[1]))
+
+
 def novelty(text: str) -> float:
     """Share of a report's sentences that it has not said before, in (0, 1]; 1 for an empty one.
 

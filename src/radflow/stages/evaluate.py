@@ -13,6 +13,7 @@ from radflow.clinical.study_criticality import StudyCriticality
 from radflow.config import GenerationConfig, RunConfig
 from radflow.errors import DataError
 from radflow.jsonl import Appender, write_json, write_jsonl
+from radflow.metrics.declaration import JudgeSettings
 from radflow.metrics.registry import find_metric
 from radflow.metrics.report_parts import PARTS
 from radflow.metrics.run_scores import RunScores, Written, cases_of
@@ -54,7 +55,7 @@ def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
             where="studies.jsonl",
             next_step="Check data.split.",
         )
-    _plan(config)  # what can't be scored is said before hours of writing; its models are let go of again
+    _plan(config, run)  # what can't be scored is said before hours of writing; its models are let go of again
     critical, judged = _decide(config, run, held_out)
     predictions, facts = _write_reports(config, run, held_out)
     write_jsonl(run.path("predictions.jsonl"), predictions)
@@ -63,7 +64,7 @@ def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
     if config.evaluate.baselines:
         train = [study for study in studies if study.split == "train"]
         written += _baselines(train, held_out, run)
-    plan = _plan(config)
+    plan = _plan(config, run)
     scores = RunScores(
         plan,
         list(dict.fromkeys(row.system for row in written)),
@@ -94,8 +95,9 @@ def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
     return {"generation": facts, "criticality": judged}
 
 
-def _plan(config: RunConfig) -> Plan:
-    return make_plan(config.evaluate.metrics, PARTS, ontology=config.evaluate.ontology)
+def _plan(config: RunConfig, run: RunDir) -> Plan:
+    judge = JudgeSettings(config.judge, run.root / "judge-cache")
+    return make_plan(config.evaluate.metrics, PARTS, ontology=config.evaluate.ontology, judge=judge)
 
 
 def _decide(
@@ -125,6 +127,8 @@ def _tell(
 ) -> None:
     for name, reason in plan.not_run.items():
         console.print(f"[yellow]not run: {escape(name)}[/] ({escape(reason)})")
+    if plan.judge and plan.judge.not_scored:
+        console.print(f"[yellow]{len(plan.judge.not_scored)} texts have no score of the judge[/]")
     systems = {system: found.scores for system, found in summaries.items()}
     console.print(results_table(systems, studies=studies, split=config.evaluate.split))
     if compared:

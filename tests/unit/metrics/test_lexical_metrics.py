@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,13 +16,16 @@ from sacrebleu.metrics import BLEU, CHRF
 from tests.conftest import REPOSITORY
 
 from radflow.errors import ModelError
-from radflow.metrics import meteor
+from radflow.metrics import cider, meteor
 from radflow.metrics.lexical import common_length, ngram_counts, smoothed_bleu, tokenize
 from radflow.metrics.meteor import Meteor
 from radflow.metrics.score import load_metric
 
 GOLDEN = json.loads((REPOSITORY / "tests" / "golden" / "captioning.json").read_text(encoding="utf-8"))
-WORDS = st.sampled_from(["No", "effusion", "pneumothorax.", "heart,", "1.5", "cm", "the", "the", "is", "."])
+RADEVAL = json.loads((REPOSITORY / "tests" / "golden" / "radeval.json").read_text(encoding="utf-8"))
+WORDS = st.sampled_from(
+    ["No", "effusion", "effusions", "pneumothorax.", "heart,", "1.5", "cm", "the", "the", "is", "."]
+)
 TEXTS = st.lists(WORDS, max_size=14).map(" ".join)
 FILLED = st.lists(WORDS, min_size=1, max_size=14).map(" ".join)
 SETS = st.lists(st.tuples(FILLED, TEXTS), min_size=1, max_size=5)
@@ -53,6 +57,25 @@ def test_captioning_rouge_and_cider_equal_pycocoevalcap(name: str) -> None:
     assert of_studies(ours, GOLDEN["pairs"]) == pytest.approx(GOLDEN[f"sentence_{theirs}"], rel=1e-9)
 
 
+def test_radeval_bleu_and_rouge_equal_radeval() -> None:
+    for order in range(1, 5):
+        expected = RADEVAL["bleu"][order - 1]
+        assert of_set(f"radeval-bleu-{order}", RADEVAL["pairs"]) == pytest.approx(expected, rel=1e-9)
+    for kind, expected in zip("12l", RADEVAL["rouge"], strict=True):
+        assert of_set(f"radeval-rouge-{kind}", RADEVAL["pairs"]) == pytest.approx(expected, rel=1e-9)
+
+
+@settings(deadline=None)
+@given(SETS)
+def test_radeval_rouge_equals_rouge_score_with_stems(pairs: list[tuple[str, str]]) -> None:
+    scorer = RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=True)
+    single = [scorer.score(reference, prediction) for reference, prediction in pairs]
+    for ours, theirs in (("1", "rouge1"), ("2", "rouge2"), ("l", "rougeL")):
+        expected = float(np.mean([score[theirs].fmeasure for score in single]))
+        found = of_set(f"radeval-rouge-{ours}", pairs)
+        assert found == pytest.approx(expected)
+
+
 def test_meteor_equals_pycocoevalcap() -> None:
     try:
         Meteor()
@@ -61,6 +84,14 @@ def test_meteor_equals_pycocoevalcap() -> None:
     pairs = [pair for pair in GOLDEN["pairs"] if pair[1]]
     assert of_set("meteor", pairs) == pytest.approx(GOLDEN["meteor_without_empty"], abs=1e-9)
     assert of_studies("meteor", pairs) == pytest.approx(GOLDEN["sentence_meteor_without_empty"], abs=1e-9)
+
+
+def test_meteor_of_the_program_s_own_counts_equals_pycocoevalcap_without_java() -> None:
+    """What is ours is the score of the counts; these were recorded from the program, with its scores."""
+    counts = np.array([meteor._without_whole_chunk(tuple(own)) for own in GOLDEN["meteor_counts"]])
+    assert meteor.meteor_score(counts) == pytest.approx(GOLDEN["sentence_meteor_without_empty"], abs=1e-9)
+    of_set = meteor.meteor_score(counts.sum(axis=0))
+    assert of_set == pytest.approx(GOLDEN["meteor_without_empty"], abs=1e-9)
 
 
 def test_meteor_of_counts_as_the_program_prints_them() -> None:
@@ -144,6 +175,25 @@ def test_radcliq_bleu_sets_only_full_stops_apart_and_keeps_double_spaces_as_toke
     # "no effusion .".split(" ") of the prediction holds an empty token where the stop is set apart
     precision = np.sqrt((3 / 4) * (1 / 3))
     assert value == pytest.approx(precision)
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(WORDS, min_size=1, max_size=14).map(" ".join), min_size=1, max_size=12))
+def test_cider_knows_in_how_many_references_an_n_gram_is_however_it_counts(texts: list[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cider, "WAITING", 3)  # counted in many steps, as in a large set
+        rarity = cider.Rarity()
+        for text in texts:
+            rarity.add(text)
+        rarity.seal()
+    own = [cider.ngrams_of(text) for text in texts]
+    asked = cider.ngrams_of(" ".join(texts))
+    for order, weights in enumerate(rarity.weigh(asked)):
+        assert weights.keys() == asked[order].keys()
+        for gram, weight in weights.items():
+            having = max(1, sum(gram in counts[order] for counts in own))
+            expected = asked[order][gram] * (math.log(len(texts)) - math.log(having))
+            assert weight == pytest.approx(expected, abs=1e-12)
 
 
 def test_cider_depends_on_the_other_references_and_forgets_the_last_set() -> None:

@@ -339,3 +339,41 @@ def test_an_undefined_reward_is_an_error_where_the_caller_knows_no_none(tmp_path
         assert reward([None], [EDEMA], reference=[EDEMA]) == [None]
         with pytest.raises(JudgeError):
             compute_score("iu", EDEMA, EDEMA, reward=reward)
+
+
+def test_a_share_of_the_domain_term_may_be_the_f1_of_asserted_observations() -> None:
+    two = "FINDINGS: Small left pleural effusion. Cardiomegaly.\nIMPRESSION: Left pleural effusion."
+    omitted = "FINDINGS: Small left pleural effusion.\nIMPRESSION: Left pleural effusion."
+    graph, mixed, only = (
+        [
+            record.terms["domain"].value
+            for record in scored(
+                two,
+                two,
+                omitted,
+                two.replace("Cardiomegaly", "Edema"),
+                reward=HierarchicalReward(RewardConfig(domain_observations=share)),
+            )
+        ]
+        for share in (0.0, 0.5, 1.0)
+    )
+    assert only == [1.0, pytest.approx(2 / 3), pytest.approx(1 / 2)]
+    for plain, half, whole in zip(graph, mixed, only, strict=True):
+        assert plain is not None
+        assert whole is not None
+        assert half == pytest.approx((plain + whole) / 2)
+
+
+@pytest.mark.parametrize(
+    ("reference", "prediction", "value"),
+    [
+        ("The lungs are clear.", "No pleural effusion.", 1.0),
+        ("The lungs are clear.", "There is a pneumothorax.", 0.0),
+        ("There is a pneumothorax.", "The lungs are clear.", 0.0),
+        ("There is a pneumothorax.", "No pneumothorax.", 0.0),
+        ("Small left pleural effusion.", "Large right pleural effusion.", 1.0),
+    ],
+)
+def test_observations_count_as_present_or_not_at_all(reference: str, prediction: str, value: float) -> None:
+    first, second = REWARD._scorers.statements([reference, prediction])
+    assert terms.observations(reference=first, prediction=second) == value
