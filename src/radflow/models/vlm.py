@@ -15,10 +15,11 @@ import torch
 from peft import LoraConfig, PeftModel
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoModelForImageTextToText
 
 from radflow.config import ModelConfig
 from radflow.errors import ModelError
+from radflow.models.processors import load_processor
 
 Part = Literal["vision", "connector", "language"]
 CONNECTOR_NAMES = ("multi_modal_projector", "connector", "merger", "mlp1", "embed_vision")
@@ -66,7 +67,13 @@ def load_policy(source: str | Path, config: ModelConfig, *, base: str | Path | N
         model: Any = AutoModelForImageTextToText.from_pretrained(
             origin, dtype=dtype, use_safetensors=True, **safely
         )
-        processor = AutoProcessor.from_pretrained(str(source) if is_adapter else origin, **safely)
+        processor = load_processor(str(source) if is_adapter else origin)
+    except ImportError as error:
+        raise ModelError(
+            f"the model needs a package that is not installed: {error}",
+            where=origin,
+            next_step="Install it with pip and run again.",
+        ) from error
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise ModelError(
             f"no image-text-to-text model can be loaded from there ({type(error).__name__})",
