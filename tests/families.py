@@ -3,8 +3,8 @@
     make_family("qwen2_5_vl", folder, texts)
 
 writes a folder that loads like a released checkpoint: safetensors, processor, a tokenizer of the family's own
-class trained on the texts, its chat format with its end of turn, its generation config. Each family's way with
-images is kept (any size, tiles, splits, fixed), only smaller.
+class trained on the texts, its chat format with its end of turn, its generation config. Each family's way
+with images is kept (any size, tiles, splits, fixed), only smaller.
 """
 
 from __future__ import annotations
@@ -194,11 +194,14 @@ def make_gemma3(folder: Path, texts: Sequence[str]) -> None:
         eoi_token_index=tokenizer.eoi_token_id,
         image_token_index=tokenizer.image_token_id,
     )  # fmt: skip
-    save(folder, hf.Gemma3ForConditionalGeneration(config), processor, ends=("<eos>", "<end_of_turn>"))
+    model = hf.Gemma3ForConditionalGeneration(config)
+    # It starts at zero: nothing of an image would pass.
+    torch.nn.init.normal_(model.model.multi_modal_projector.mm_input_projection_weight, std=0.2)
+    save(folder, model, processor, ends=("<eos>", "<end_of_turn>"))
 
 
 def _with_named_tokens(tokenizer: Any, named: dict[str, str], folder: Path) -> Any:
-    """The tokenizer with special tokens that its processor asks for by name, as its released files have them."""
+    """The tokenizer with special tokens that its processor asks for by name, as released files have them."""
     tokenizer.save_pretrained(folder)
     return type(tokenizer).from_pretrained(folder, extra_special_tokens=named)
 
@@ -256,7 +259,9 @@ def make_smolvlm(folder: Path, texts: Sequence[str]) -> None:
     tokenizer, template, sizes = _idefics_parts(texts)
     videos = UnreadVideos({"video_processor_type": "SmolVLMVideoProcessor", "num_frames": 64, "fps": 1})
     images = hf.SmolVLMImageProcessorPil(**sizes)
-    processor = without_videos(hf.SmolVLMProcessor)(images, tokenizer, videos, image_seq_len=4, chat_template=template)
+    processor = without_videos(hf.SmolVLMProcessor)(
+        images, tokenizer, videos, image_seq_len=4, chat_template=template
+    )
     config = hf.SmolVLMConfig(**_idefics_configs(tokenizer))
     save(folder, hf.SmolVLMForConditionalGeneration(config), processor, ends=("<end_of_utterance>",))
 

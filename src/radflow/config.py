@@ -213,6 +213,12 @@ class LoraConfig(Section):
     alpha: Positive = Field(32, description="Scale of the update; alpha / r multiplies it.")
     dropout: Fraction = Field(0.05, description="Dropout inside the adapter during SFT; RFT always uses 0.")
     target: str = Field("all-linear", description="Modules of the language model: all-linear, or a regex.")
+    dora: bool = Field(
+        False, description="Learn a weight's length apart from its direction (DoRA): slower, for small ranks."
+    )
+    rslora: bool = Field(
+        False, description="Scale by alpha / sqrt(r) (rsLoRA), so that large ranks don't learn less."
+    )
 
 
 class ModelConfig(Section):
@@ -232,6 +238,10 @@ class ModelConfig(Section):
         "auto", description="Whether the connector learns; auto is full, and frozen for tiny after a warm-up."
     )
     lora: LoraConfig = Field(LoraConfig(), description="Settings of the LoRA adapter.")
+    quantization: Literal["none", "4bit"] = Field(
+        "none",
+        description="4bit loads the language model in NF4 for QLoRA; it needs bitsandbytes and LoRA.",
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="auto takes a GPU if there is one."
     )
@@ -248,6 +258,15 @@ class ModelConfig(Section):
     show_indication: bool = Field(True, description="Put the indication into the prompt where there is one.")
     show_comparison: bool = Field(False, description="Put the comparison into the prompt where there is one.")
     tiny: TinyConfig = Field(TinyConfig(), description="Architecture of the tiny model.")
+
+    @model_validator(mode="after")
+    def _four_bits_need_lora(self) -> ModelConfig:
+        if self.quantization == "4bit" and (self.name == "tiny" or self.language == "full"):
+            raise ValueError(
+                "4-bit weights can't learn: with quantization: 4bit the model is a folder or a hub id, and "
+                "language is auto or lora"
+            )
+        return self
 
 
 class SFTConfig(Section):
@@ -577,6 +596,13 @@ class RFTConfig(Section):
     temperature: float = Field(1.0, gt=0, le=5, description="Sampling temperature of the completions.")
     top_p: float = Field(1.0, gt=0, le=1, description="Nucleus that completions are sampled from.")
     max_new_tokens: Positive = Field(160, description="Length limit of a completion, tokens.")
+    vllm: Literal["none", "colocate", "server"] = Field(
+        "none",
+        description="Who samples the completions: this model itself, or vLLM in this process (colocate) or "
+        "in a server of its own; vLLM needs its package and a GPU.",
+    )
+    vllm_gpu_memory: Fraction = Field(0.3, description="Share of a GPU's memory for a colocated vLLM.")
+    vllm_url: str = Field("http://127.0.0.1:8000", description="Where `trl vllm-serve` listens (server).")
     validate_every: int = Field(
         20, ge=0, description="Steps between two validations, at least; 0 never validates."
     )
@@ -712,6 +738,14 @@ class RunConfig(Section):
     engine: EngineConfig = Field(
         EngineConfig(), description="How per-row work is spread; never changes results."
     )
+
+    @model_validator(mode="after")
+    def _four_bits_need_lora_in_rft(self) -> RunConfig:
+        if self.model.quantization == "4bit" and self.rft.language == "full":
+            raise ValueError(
+                "4-bit weights can't learn: with model.quantization: 4bit set rft.language: lora"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_modality(self) -> RunConfig:

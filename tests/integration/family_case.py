@@ -1,4 +1,4 @@
-"""A run for the families' tests: studies of one to two images, each of another size, and settings for seconds."""
+"""A run for the families' tests: studies of one to two images of many sizes, and settings for seconds."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ REPORTS = (
     "FINDINGS: A large left pneumothorax is seen. IMPRESSION: Left pneumothorax.",
     "FINDINGS: The heart is enlarged. There is mild edema. IMPRESSION: Cardiomegaly and mild edema.",
 )
-INDICATIONS = ("Cough.", "Chest pain and shortness of breath for three days.", "", "Fever.")
+COMPLAINTS = ("Cough.", "Chest pain and shortness of breath for three days.", "", "Fever.")
 SIZES = ((70, 40), (40, 64), (90, 33), (48, 48), (35, 96))
 SPLITS = ("train",) * 4 + ("validation",) * 2 + ("test",) * 2
 PROMPT = "Write the radiology report."
-TEXTS = (*REPORTS, *INDICATIONS, PROMPT, "Indication: Findings: Impression:") * 20
+TEXTS = (*REPORTS, *COMPLAINTS, PROMPT, "Indication: Study 01234567. Findings: Impression:") * 20
 
 
 def write_studies(folder: Path) -> Path:
-    """A table of eight studies with their images; every second study has two."""
+    """A table of eight studies with their images; every second study has two, and each names itself."""
     folder.mkdir(parents=True)
     rows = []
     for number, split in enumerate(SPLITS):
@@ -33,8 +33,8 @@ def write_studies(folder: Path) -> Path:
             size = SIZES[(number + 2 * view) % len(SIZES)]
             Image.linear_gradient("L").resize(size).rotate(40 * number + 90 * view).save(folder / name)
         row = {
-            "id": f"s{number}", "report": REPORTS[number % 4], "indication": INDICATIONS[number % 4],
-            "image": ";".join(names), "split": split, "patient": f"p{number}",
+            "id": f"s{number}", "report": REPORTS[number % 4], "patient": f"p{number}", "split": split,
+            "indication": f"Study {number}. {COMPLAINTS[number % 4]}".strip(), "image": ";".join(names),
         }  # fmt: skip
         rows.append(json.dumps(row))
     table = folder / "studies.jsonl"
@@ -54,7 +54,7 @@ def family_config(table: Path, model: Path | str, *overrides: str, file: Path | 
             "sft.batch_size=2", "sft.gradient_accumulation=1", "sft.evaluations=1",
             "sft.learning_rate=1e-2", "explore.selection=all", "explore.composite.encoder=rouge-l",
             "explore.generation.max_new_tokens=8", "explore.generation.batch_size=4", "rft.steps=2",
-            "rft.prompts_per_step=2", "rft.group_size=2", "rft.gradient_accumulation=1",
+            "rft.prompts_per_step=2", "rft.group_size=2", "rft.gradient_accumulation=2",
             "rft.max_new_tokens=8", "rft.validate_every=2", "rft.validation_studies=2",
             "rft.learning_rate=1e-2", "evaluate.generation.max_new_tokens=8",
             "evaluate.bootstrap_samples=100", "evaluate.baselines=false", *overrides,

@@ -13,7 +13,8 @@ from typing import Any, NoReturn
 import transformers
 from transformers import AutoConfig, AutoImageProcessor, AutoProcessor, AutoTokenizer, ProcessorMixin
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
-from transformers.utils import cached_file, is_torchvision_available
+from transformers.utils.hub import cached_file
+from transformers.utils.import_utils import is_torchvision_available
 from transformers.video_processing_utils import VideoProcessorMixin
 
 from radflow.errors import ModelError
@@ -24,7 +25,7 @@ VIDEO_FILES = ("processor_config.json", "video_preprocessor_config.json", "prepr
 SAFELY = {"trust_remote_code": False}
 
 
-class UnreadVideos(VideoProcessorMixin):  # type: ignore[misc]
+class UnreadVideos(VideoProcessorMixin):
     """Stands where a processor wants its video part: keeps that part's settings, reads no video."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
@@ -68,7 +69,7 @@ def load_processor(source: str) -> Any:
     kind = _processor_class(source, settings)
     if kind is None or VIDEO_PART not in kind.get_attributes():
         return AutoProcessor.from_pretrained(source, **SAFELY)
-    loaders = {"image_processor": AutoImageProcessor, "tokenizer": AutoTokenizer}
+    loaders: dict[str, Any] = {"image_processor": AutoImageProcessor, "tokenizer": AutoTokenizer}
     parts = [
         UnreadVideos(_video_settings(source)) if name == VIDEO_PART
         else loaders[name].from_pretrained(source, **SAFELY)

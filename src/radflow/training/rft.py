@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +15,9 @@ from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallbac
 from trl.trainer.grpo_config import GRPOConfig
 
 from radflow.config import ModelConfig, RFTConfig
-from radflow.errors import DataError
+from radflow.errors import ConfigError, DataError
 from radflow.models.shared_vision import images_seen_once
-from radflow.models.vlm import Policy, lora_targets, parameter_counts, part_of, pick_device
+from radflow.models.vlm import Policy, lora_adapter, parameter_counts, part_of, pick_device
 from radflow.records import Study
 from radflow.training.capo import CAPOTrainer, Reward
 from radflow.training.checkpoints import last_whole_checkpoint
@@ -144,13 +145,8 @@ def set_learning(policy: Policy, config: RFTConfig, model_config: ModelConfig) -
     A whole model learns in float32: in bfloat16 an update of 1e-5 on a weight of 0.05 rounds to nothing.
     """
     if learns_by_lora(config, model_config):
-        return LoraConfig(
-            r=model_config.lora.r,
-            lora_alpha=model_config.lora.alpha,
-            lora_dropout=0.0,  # a random adapter would make the ratio of two passes random
-            target_modules=lora_targets(policy.model, model_config.lora.target),
-            task_type="CAUSAL_LM",
-        )
+        # Dropout would make the adapter, and with it the ratio of two passes, random.
+        return lora_adapter(policy.model, model_config.lora, dropout=0.0)
     policy.model.float()
     for name, parameter in policy.model.named_parameters():
         parameter.requires_grad_(part_of(name) == "language")
@@ -173,6 +169,7 @@ def _arguments(
     """TRL's arguments; what decides the loss is said explicitly, since TRL's defaults change.
 
     Raises:
+        ConfigError: vLLM is asked for and not installed.
         DataError: the processes don't divide a generation batch.
     """
     every = _save_steps(config, validates=validates)
@@ -202,6 +199,7 @@ def _arguments(
         temperature=config.temperature,
         top_p=config.top_p,
         top_k=0,
+        **_vllm(config),
         max_completion_length=config.max_new_tokens,
         log_completions=False,
         bf16=autocast,
@@ -222,6 +220,28 @@ def _arguments(
         seed=seed,
         data_seed=seed,
     )
+
+
+def _vllm(config: RFTConfig) -> dict[str, Any]:
+    """TRL's arguments for rollouts by vLLM.
+
+    Raises:
+        ConfigError: vLLM is asked for and not installed.
+    """
+    if config.vllm == "none":
+        return {"use_vllm": False}
+    if importlib.util.find_spec("vllm") is None:
+        raise ConfigError(
+            "rollouts by vLLM need the package vllm, which is not installed",
+            where=f"rft.vllm is {config.vllm}",
+            next_step="pip install vllm in a version that this TRL takes, or set rft.vllm to none.",
+        )
+    return {
+        "use_vllm": True,
+        "vllm_mode": config.vllm,
+        "vllm_gpu_memory_utilization": config.vllm_gpu_memory,
+        "vllm_server_base_url": config.vllm_url if config.vllm == "server" else None,
+    }
 
 
 def _micro_batch(config: RFTConfig) -> int:
