@@ -602,7 +602,9 @@ class RFTConfig(Section):
         "in a server of its own; vLLM needs its package and a GPU.",
     )
     vllm_gpu_memory: Fraction = Field(0.3, description="Share of a GPU's memory for a colocated vLLM.")
-    vllm_url: str = Field("http://127.0.0.1:8000", description="Where `trl vllm-serve` listens (server).")
+    vllm_port: int = Field(
+        8000, ge=1, le=65535, description="Port of `trl vllm-serve` on this machine (server)."
+    )
     validate_every: int = Field(
         20, ge=0, description="Steps between two validations, at least; 0 never validates."
     )

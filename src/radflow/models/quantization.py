@@ -39,7 +39,8 @@ def four_bit(*, dtype: torch.dtype, device: str, leave: Sequence[str]) -> dict[s
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
-        # The layers that stay learn in place or not at all; the head is often tied to the embeddings.
-        llm_int8_skip_modules=[*leave, "lm_head"],
+        # As regular expressions from the start of a full name: a bare name would only match a last part. The
+        # head is often tied to the embeddings.
+        llm_int8_skip_modules=[*(rf"(.*\.)?{name}" for name in leave), "lm_head"],
     )
     return {"quantization_config": config, "device_map": {"": device}}

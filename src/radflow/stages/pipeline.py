@@ -17,6 +17,7 @@ from radflow.rewards.scorers import check_settings
 from radflow.run_dir import RunDir, listing_hash, stage_identity
 from radflow.stages import STAGES, Stage
 from radflow.terminal import console
+from radflow.training.vllm_rollouts import require_vllm
 
 NAME_OR_PATH = (
     "model.name", "explore.composite.encoder", "explore.ontology", "annotate.ontology", "reward.ontology",
@@ -59,10 +60,11 @@ def require_known_names(config: RunConfig, stages: Sequence[str]) -> None:
     """What the last stages are told to use is known, before the first ones take hours.
 
     Raises:
-        ConfigError: an unknown metric or reader.
+        ConfigError: an unknown metric or reader, or vLLM where it isn't installed.
     """
     if "rft" in stages:
         check_settings(config.reward, config.judge)
+        require_vllm(config.rft)
     if "evaluate" in stages:
         find_metrics(config.evaluate.metrics)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallbac
 from trl.trainer.grpo_config import GRPOConfig
 
 from radflow.config import ModelConfig, RFTConfig
-from radflow.errors import ConfigError, DataError
+from radflow.errors import DataError
 from radflow.models.shared_vision import images_seen_once
 from radflow.models.vlm import Policy, lora_adapter, parameter_counts, part_of, pick_device
 from radflow.records import Study
@@ -25,6 +24,7 @@ from radflow.training.history import tensorboard
 from radflow.training.rft_history import History, Row, ShowAndKeep
 from radflow.training.rft_validation import Validation
 from radflow.training.rollout_rows import RolloutRows
+from radflow.training.vllm_rollouts import vllm_arguments
 
 
 class ReportRFTTrainer(CAPOTrainer):
@@ -199,7 +199,7 @@ def _arguments(
         temperature=config.temperature,
         top_p=config.top_p,
         top_k=0,
-        **_vllm(config),
+        **vllm_arguments(config),
         max_completion_length=config.max_new_tokens,
         log_completions=False,
         bf16=autocast,
@@ -220,28 +220,6 @@ def _arguments(
         seed=seed,
         data_seed=seed,
     )
-
-
-def _vllm(config: RFTConfig) -> dict[str, Any]:
-    """TRL's arguments for rollouts by vLLM.
-
-    Raises:
-        ConfigError: vLLM is asked for and not installed.
-    """
-    if config.vllm == "none":
-        return {"use_vllm": False}
-    if importlib.util.find_spec("vllm") is None:
-        raise ConfigError(
-            "rollouts by vLLM need the package vllm, which is not installed",
-            where=f"rft.vllm is {config.vllm}",
-            next_step="pip install vllm in a version that this TRL takes, or set rft.vllm to none.",
-        )
-    return {
-        "use_vllm": True,
-        "vllm_mode": config.vllm,
-        "vllm_gpu_memory_utilization": config.vllm_gpu_memory,
-        "vllm_server_base_url": config.vllm_url if config.vllm == "server" else None,
-    }
 
 
 def _micro_batch(config: RFTConfig) -> int:
