@@ -236,6 +236,12 @@ class LoraConfig(Section):
     alpha: Positive = Field(32, description="Scale of the update; alpha / r multiplies it.")
     dropout: Fraction = Field(0.05, description="Dropout inside the adapter during SFT; RFT always uses 0.")
     target: str = Field("all-linear", description="Modules of the language model: all-linear, or a regex.")
+    dora: bool = Field(
+        False, description="Learn a weight's length apart from its direction (DoRA): slower, for small ranks."
+    )
+    rslora: bool = Field(
+        False, description="Scale by alpha / sqrt(r) (rsLoRA), so that large ranks don't learn less."
+    )
 
 
 class ModelConfig(Section):
@@ -255,6 +261,10 @@ class ModelConfig(Section):
         "auto", description="Whether the connector learns; auto is full, and frozen for tiny after a warm-up."
     )
     lora: LoraConfig = Field(LoraConfig(), description="Settings of the LoRA adapter.")
+    quantization: Literal["none", "4bit"] = Field(
+        "none",
+        description="4bit loads the language model in NF4 for QLoRA; it needs bitsandbytes and LoRA.",
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="auto takes a GPU if there is one."
     )
@@ -275,6 +285,15 @@ class ModelConfig(Section):
         description="Put the report of the patient's study before into the prompt (mimic_cxr only).",
     )
     tiny: TinyConfig = Field(TinyConfig(), description="Architecture of the tiny model.")
+
+    @model_validator(mode="after")
+    def _four_bits_need_lora(self) -> ModelConfig:
+        if self.quantization == "4bit" and (self.name == "tiny" or self.language == "full"):
+            raise ValueError(
+                "4-bit weights can't learn: with quantization: 4bit the model is a folder or a hub id, and "
+                "language is auto or lora"
+            )
+        return self
 
 
 class SFTConfig(Section):
@@ -616,6 +635,15 @@ class RFTConfig(Section):
     temperature: float = Field(1.0, gt=0, le=5, description="Sampling temperature of the completions.")
     top_p: float = Field(1.0, gt=0, le=1, description="Nucleus that completions are sampled from.")
     max_new_tokens: Positive = Field(160, description="Length limit of a completion, tokens.")
+    vllm: Literal["none", "colocate", "server"] = Field(
+        "none",
+        description="Who samples the completions: this model itself, or vLLM in this process (colocate) or "
+        "in a server of its own; vLLM needs its package and a GPU.",
+    )
+    vllm_gpu_memory: Fraction = Field(0.3, description="Share of a GPU's memory for a colocated vLLM.")
+    vllm_port: int = Field(
+        8000, ge=1, le=65535, description="Port of `trl vllm-serve` on this machine (server)."
+    )
     validate_every: int = Field(
         20, ge=0, description="Steps between two validations, at least; 0 never validates."
     )
@@ -758,6 +786,14 @@ class RunConfig(Section):
             raise ValueError(
                 f"model.show_previous does nothing with data.source: {self.data.source}, which doesn't know "
                 f"which study came before; {', '.join(PREVIOUS_KNOWN_TO)} does"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _four_bits_need_lora_in_rft(self) -> RunConfig:
+        if self.model.quantization == "4bit" and self.rft.language == "full":
+            raise ValueError(
+                "4-bit weights can't learn: with model.quantization: 4bit set rft.language: lora"
             )
         return self
 

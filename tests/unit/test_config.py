@@ -44,11 +44,20 @@ def all_fields(section: type[Section] = RunConfig, name: str = "") -> Iterator[t
 FIELDS = dict(all_fields())
 
 
+@pytest.fixture
+def data_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The environment variables that shipped configs name."""
+    for path in CONFIGS:
+        for name in ENV_PATTERN.findall(path.read_text(encoding="utf-8")):
+            monkeypatch.setenv(name, str(tmp_path))
+
+
 def test_there_are_shipped_configs() -> None:
     assert "quickstart.yaml" in [path.name for path in CONFIGS]
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.usefixtures("data_folders")
 def test_shipped_config_loads_and_differs_from_the_defaults(path: Path) -> None:
     assert load_config(path) != RunConfig()
 
@@ -235,6 +244,7 @@ def test_settings_that_phantoms_would_ignore_are_refused_and_told_the_ways_out()
     assert table.data.limit == 10
 
 
+@pytest.mark.usefixtures("data_folders")
 @pytest.mark.parametrize("path", [None, *CONFIGS], ids=lambda path: path.stem if path else "defaults")
 def test_shown_config_parses_back_to_itself(path: Path | None, tmp_path: Path) -> None:
     config = load_config(path)

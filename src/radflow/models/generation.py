@@ -100,7 +100,7 @@ def generate_batch(
     with torch.autocast(policy.device.type, torch.bfloat16, enabled=model_config.bf16_autocast):
         sequences = policy.model.generate(**inputs, max_new_tokens=config.max_new_tokens, **sampling)
     completions = sequences[:, inputs["input_ids"].shape[1] :].cpu()
-    ends = _end_tokens(policy)
+    ends = end_tokens(policy)
     return [
         _candidate(policy, study, row.tolist(), ends) for study, row in zip(studies, completions, strict=True)
     ]
@@ -134,7 +134,8 @@ def load_image(path: Path) -> Image.Image:
         return image.convert("RGB")
 
 
-def _end_tokens(policy: Policy) -> set[int]:
+def end_tokens(policy: Policy) -> set[int]:
+    """Tokens with which a report ends: of a turn, or of the text."""
     ends = policy.model.generation_config.eos_token_id
     return set(ends) if isinstance(ends, list) else {ends}
 

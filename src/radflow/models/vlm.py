@@ -15,13 +15,18 @@ import torch
 from peft import LoraConfig, PeftModel
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoModelForImageTextToText
 
+from radflow.config import LoraConfig as LoraSettings
 from radflow.config import ModelConfig
 from radflow.errors import ModelError
+from radflow.models.processors import load_processor
+from radflow.models.quantization import four_bit
 
 Part = Literal["vision", "connector", "language"]
-CONNECTOR_NAMES = ("multi_modal_projector", "connector", "merger", "mlp1", "embed_vision")
+CONNECTOR_NAMES = (
+    "multi_modal_projector", "connector", "merger", "deepstack_merger_list", "mlp1", "embed_vision",
+)  # fmt: skip
 VISION_NAMES = ("vision_tower", "vision_model", "vision_encoder", "visual")
 ADAPTER_FILE = "adapter_config.json"
 
@@ -52,7 +57,7 @@ def load_policy(source: str | Path, config: ModelConfig, *, base: str | Path | N
         base: base model of an adapter folder.
 
     Raises:
-        ModelError: nothing loadable there, or an adapter without its base.
+        ModelError: nothing loadable there, an adapter without its base, or 4 bit without bitsandbytes.
     """
     is_adapter = (Path(source) / ADAPTER_FILE).is_file()
     if is_adapter and base is None:
@@ -61,12 +66,18 @@ def load_policy(source: str | Path, config: ModelConfig, *, base: str | Path | N
     # A tiny model is trained whole, which bfloat16 weights are too coarse for.
     dtype = torch.float32 if config.name == "tiny" else pick_dtype(config.dtype, device)
     origin = str(base if is_adapter else source)
-    safely: dict[str, Any] = {"trust_remote_code": False}
+    options: dict[str, Any] = {"dtype": dtype, "trust_remote_code": False}
+    if config.quantization == "4bit":
+        options |= four_bit(dtype=dtype, device=device, leave=(*VISION_NAMES, *CONNECTOR_NAMES))
     try:
-        model: Any = AutoModelForImageTextToText.from_pretrained(
-            origin, dtype=dtype, use_safetensors=True, **safely
-        )
-        processor = AutoProcessor.from_pretrained(str(source) if is_adapter else origin, **safely)
+        model: Any = AutoModelForImageTextToText.from_pretrained(origin, use_safetensors=True, **options)
+        processor = load_processor(str(source) if is_adapter else origin)
+    except ImportError as error:
+        raise ModelError(
+            f"the model needs a package that is not installed: {error}",
+            where=origin,
+            next_step="Install it with pip and run again.",
+        ) from error
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise ModelError(
             f"no image-text-to-text model can be loaded from there ({type(error).__name__})",
@@ -77,7 +88,8 @@ def load_policy(source: str | Path, config: ModelConfig, *, base: str | Path | N
     if is_adapter:
         model = PeftModel.from_pretrained(model, str(source))
     _require_left_padding(processor)
-    return Policy(model.to(device), processor)
+    # 4-bit weights are on their device already, and can't be moved.
+    return Policy(model if config.quantization == "4bit" else model.to(device), processor)
 
 
 def pick_device(choice: str) -> str:
@@ -149,12 +161,29 @@ def set_trainable(model: nn.Module, config: ModelConfig) -> LoraConfig | None:
         return None
     parts: tuple[Part, ...] = ("vision", "connector")
     fully_trained = [part for part in parts if modes[part] == "full"]
+    roots = [name for part in fully_trained for name in _roots_of(model, part)]
+    return lora_adapter(model, config.lora, dropout=config.lora.dropout, modules_to_save=roots or None)
+
+
+def lora_adapter(
+    model: nn.Module, config: LoraSettings, *, dropout: float, modules_to_save: list[str] | None = None
+) -> LoraConfig:
+    """The adapter to add to a model.
+
+    Args:
+        modules_to_save: modules that learn whole beside it and are kept with it.
+
+    Raises:
+        ModelError: the target matches no layer.
+    """
     return LoraConfig(
-        r=config.lora.r,
-        lora_alpha=config.lora.alpha,
-        lora_dropout=config.lora.dropout,
-        target_modules=lora_targets(model, config.lora.target),
-        modules_to_save=[name for part in fully_trained for name in _roots_of(model, part)] or None,
+        r=config.r,
+        lora_alpha=config.alpha,
+        lora_dropout=dropout,
+        use_dora=config.dora,
+        use_rslora=config.rslora,
+        target_modules=lora_targets(model, config.target),
+        modules_to_save=modules_to_save,
         task_type="CAUSAL_LM",
     )
 
@@ -178,10 +207,12 @@ def lora_targets(model: nn.Module, target: str) -> list[str] | str:
 
 
 def _roots_of(model: nn.Module, part: Part) -> Iterator[str]:
-    """Topmost modules of a part, by full name."""
+    """Topmost modules of a part, by full name; of a list its members, since a list has no forward to wrap."""
     roots: list[str] = []
-    for name, _ in model.named_modules():
-        if name and part_of(name) == part and not any(name.startswith(f"{root}.") for root in roots):
+    for name, module in model.named_modules():
+        if not name or isinstance(module, nn.ModuleList):
+            continue
+        if part_of(name) == part and not any(name.startswith(f"{root}.") for root in roots):
             roots.append(name)
     yield from roots
 

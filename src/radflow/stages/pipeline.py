@@ -17,6 +17,7 @@ from radflow.rewards.scorers import check_settings
 from radflow.run_dir import RunDir, listing_hash, stage_identity
 from radflow.stages import STAGES, Stage
 from radflow.terminal import console
+from radflow.training.vllm_rollouts import require_vllm
 
 NAME_OR_PATH = (
     "model.name", "explore.composite.encoder", "explore.ontology", "annotate.ontology", "reward.ontology",
@@ -38,13 +39,16 @@ def run_stages(
             comes: by then the earlier stages are up to date, and a mistake there has cost nothing.
 
     Raises:
-        ConfigError: no such stage to redo, redoing it can't work, or an unknown metric or reader.
+        ConfigError: no such stage to redo, redoing it can't work, an unknown metric or reader, or no vLLM
+            where it is asked for.
         RunError: locked folder, other settings in it, missing input, full disk.
     """
     wanted = [stage for stage in STAGES if stage.name in (config.stages if names is None else names)]
     if redo is not None:
         _require_that_it_runs(redo, wanted, folder)
     require_known_names(config, [stage.name for stage in wanted])
+    if "rft" in [stage.name for stage in wanted]:
+        require_vllm(config.rft)
     with RunDir.open(folder) as run:
         for stage in wanted:
             with _failures_explained(f"stage {stage.name}", run):

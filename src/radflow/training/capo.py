@@ -22,6 +22,7 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 from radflow.errors import RunError
 from radflow.training.capo_checks import refuse_incompatible, require_that_epsilon_reaches_the_loss
 from radflow.training.checkpoints import CheckpointLoading
+from radflow.training.image_counts import ARGUMENT, images_per_row
 from radflow.training.tally import Tally
 
 FAILURE_WINDOW = 10
@@ -144,7 +145,10 @@ class CAPOTrainer(CheckpointLoading, GRPOTrainer):
         if self._leaves_out_next_pass:
             self._leaves_out_next_pass = False
             return None, None, None
-        passed: tuple[Any, ...] = super()._get_per_token_logps_and_entropies(*arguments, **options)
+        options.pop(ARGUMENT, None)  # of the processor; TRL's method doesn't know it
+        model = arguments[0] if arguments else options["model"]
+        with images_per_row(model, options.get("num_images")):
+            passed: tuple[Any, ...] = super()._get_per_token_logps_and_entropies(*arguments, **options)
         self._logps = passed[0].detach()
         return passed
 

@@ -16,7 +16,7 @@ from trl.trainer.grpo_config import GRPOConfig
 from radflow.config import ModelConfig, RFTConfig
 from radflow.errors import DataError
 from radflow.models.shared_vision import images_seen_once
-from radflow.models.vlm import Policy, lora_targets, parameter_counts, part_of, pick_device
+from radflow.models.vlm import Policy, lora_adapter, parameter_counts, part_of, pick_device
 from radflow.records import Study
 from radflow.training.capo import CAPOTrainer, Reward
 from radflow.training.checkpoints import last_whole_checkpoint
@@ -24,6 +24,7 @@ from radflow.training.history import tensorboard
 from radflow.training.rft_history import History, Row, ShowAndKeep
 from radflow.training.rft_validation import Validation
 from radflow.training.rollout_rows import RolloutRows
+from radflow.training.vllm_rollouts import vllm_arguments
 
 
 class ReportRFTTrainer(CAPOTrainer):
@@ -144,13 +145,8 @@ def set_learning(policy: Policy, config: RFTConfig, model_config: ModelConfig) -
     A whole model learns in float32: in bfloat16 an update of 1e-5 on a weight of 0.05 rounds to nothing.
     """
     if learns_by_lora(config, model_config):
-        return LoraConfig(
-            r=model_config.lora.r,
-            lora_alpha=model_config.lora.alpha,
-            lora_dropout=0.0,  # a random adapter would make the ratio of two passes random
-            target_modules=lora_targets(policy.model, model_config.lora.target),
-            task_type="CAUSAL_LM",
-        )
+        # Dropout would make the adapter, and with it the ratio of two passes, random.
+        return lora_adapter(policy.model, model_config.lora, dropout=0.0)
     policy.model.float()
     for name, parameter in policy.model.named_parameters():
         parameter.requires_grad_(part_of(name) == "language")
@@ -173,6 +169,7 @@ def _arguments(
     """TRL's arguments; what decides the loss is said explicitly, since TRL's defaults change.
 
     Raises:
+        ConfigError: vLLM is asked for and not installed.
         DataError: the processes don't divide a generation batch.
     """
     every = _save_steps(config, validates=validates)
@@ -202,6 +199,7 @@ def _arguments(
         temperature=config.temperature,
         top_p=config.top_p,
         top_k=0,
+        **vllm_arguments(config),
         max_completion_length=config.max_new_tokens,
         log_completions=False,
         bf16=autocast,
