@@ -36,8 +36,8 @@ class EfficientNetLiteConfig(PreTrainedConfig):
         hidden_size: width of a feature vector: the head's channels, or what the taps add up to.
         stem_channels: channels behind the first convolution.
         stages: (blocks, kernel, stride of the first block, expansion, channels) of each stage.
-        taps: stages, from 0, whose last maps are shown side by side instead of the head's; a finer map's cells
-            within a cell of the coarsest are put one behind the other. Empty: the head.
+        taps: stages, from 0, whose last maps are shown side by side instead of the head's; a finer map's
+            cells in a cell of the coarsest are put one behind the other. Empty: the head.
         pooling: side of the square of grid cells whose mean is one feature vector; 1 keeps all of them.
         image_size: side of the images it is shown, pixels; the network itself takes any size.
         batch_norm_eps: of all batch norms; 1e-3 is what the ImageNet weights were trained with.

@@ -1,4 +1,4 @@
-"""A vision-language model from pretrained parts in packages: EfficientNet-Lite0, LLaVA's connector, SmolLM2-135M
+"""A vision-language model of pretrained parts from packages: EfficientNet-Lite0, connector, SmolLM2-135M
 
 Eyes that were trained on ImageNet and a language model that was trained on text; only the connector between
 them is new. Nothing is fetched: both parts are files of installed packages (docs/pretrained_parts.md).
@@ -85,9 +85,7 @@ def make_efficientnet_smollm2(
 def load_lite0(file: Path, *, pooling: int = 1, image_size: int = 224) -> EfficientNetLiteModel:
     """The ImageNet network up to its last maps, without the head."""
     weights, _ = published_weights(torch.load(file, weights_only=True, map_location="cpu"))
-    vision = EfficientNetLiteModel(
-        EfficientNetLiteConfig(taps=TAPS, pooling=pooling, image_size=image_size)
-    )
+    vision = EfficientNetLiteModel(EfficientNetLiteConfig(taps=TAPS, pooling=pooling, image_size=image_size))
     vision.load_state_dict({name: value for name, value in weights.items() if not name.startswith("head.")})
     return vision
 
