@@ -59,7 +59,7 @@ class EfficientNetLiteConfig(PreTrainedConfig):
         self.taps = list(self.taps or ())
         if self.taps:
             self.hidden_size = sum(self.stages[tap][-1] * self.cells(tap) ** 2 for tap in self.taps)
-        super().__post_init__(**kwargs)
+        super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
 
     def stride_of(self, stage: int) -> int:
         """Side in pixels of a cell of the stage's maps."""
@@ -126,7 +126,7 @@ class InvertedResidual(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         narrow = self.project(self.depthwise(self.expand(maps)))
-        return maps + narrow if self.adds else narrow
+        return maps + narrow if self.adds else narrow  # type: ignore[no-any-return]
 
 
 class EfficientNetLiteModel(PreTrainedModel):
@@ -139,7 +139,7 @@ class EfficientNetLiteModel(PreTrainedModel):
     config_class = EfficientNetLiteConfig
     base_model_prefix = "efficientnet_lite"
     main_input_name = "pixel_values"
-    input_modalities = ("image",)
+    input_modalities = ["image"]
 
     def __init__(self, config: EfficientNetLiteConfig) -> None:
         super().__init__(config)
@@ -161,7 +161,7 @@ class EfficientNetLiteModel(PreTrainedModel):
             self.head = ConvNorm(
                 channels, config.hidden_size, kernel=1, stride=1, groups=1, eps=eps, relu=True
             )
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     def forward(self, pixel_values: Tensor, return_dict: bool = True, **_: Any) -> Any:
         """``last_hidden_state``, and the same as the only member of ``hidden_states``, from which LLaVA

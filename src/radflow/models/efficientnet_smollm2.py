@@ -174,8 +174,8 @@ def write_model(
     processor.save_pretrained(folder)
 
 
-def make_processor(tokenizer: Any, vision: EfficientNetLiteConfig) -> Any:
-    """Image processor and tokenizer; images are stretched to a square."""
+def make_processor(tokenizer: Any, vision: Any) -> Any:
+    """Image processor and tokenizer for a vision tower's config; images are stretched to a square."""
     side = {"height": vision.image_size, "width": vision.image_size}
     images = CLIPImageProcessorPil(
         size=side, crop_size=side, do_center_crop=False, image_mean=[MEAN] * 3, image_std=[STD] * 3
