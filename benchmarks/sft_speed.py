@@ -22,7 +22,7 @@ from radflow.models.vlm import Policy, load_policy
 from radflow.records import Study
 from radflow.run_dir import RunDir
 from radflow.stages.pipeline import run_stages
-from radflow.stages.sft import base_model
+from radflow.training.base_models import base_model
 from radflow.training.report_rows import LengthGroupedSampler, ReportRows
 from radflow.training.sft import train_sft
 

@@ -37,7 +37,7 @@ def _resolve(value: object, info: ValidationInfo) -> object:
 
 
 def _resolve_model(value: object, info: ValidationInfo) -> object:
-    """A name that starts like a path is a folder; anything else is a hub id or the word tiny."""
+    """A name that starts like a path is a folder; anything else is a hub id or one of MADE_MODELS."""
     if isinstance(value, str) and value.startswith((".", "/", "~")):
         return str(_resolve(value, info))
     return value
@@ -45,6 +45,9 @@ def _resolve_model(value: object, info: ValidationInfo) -> object:
 
 CAROTID_IMAGES = 4
 """Pictures of a carotid phantom at most: B-mode and Doppler, right and left."""
+
+MADE_MODELS = ("tiny", "efficientnet-smollm2")
+"""Models that radflow makes in the run folder, by name."""
 
 DataPath = Annotated[Path, BeforeValidator(_resolve)]
 ModelName = Annotated[str, BeforeValidator(_resolve_model)]
@@ -231,6 +234,34 @@ class TinyConfig(Section):
         return self
 
 
+class EfficientNetSmolLM2Config(Section):
+    image_size: int = Field(
+        224, ge=32, le=1024, description="Side of the square input images, pixels; divisible by 32 x pooling."
+    )
+    pooling: int = Field(
+        1, ge=1, le=8, description="Side of the square of 32-pixel cells that one image token is the mean of."
+    )
+    language_layers: int | None = Field(
+        None, ge=1, description="So many first layers of SmolLM2's 30; null keeps all."
+    )
+    whole_vocabulary: bool = Field(
+        False,
+        description="Keep all of SmolLM2's 49,152 tokens; else those that the training reports need, and "
+        "bytes for all other text.",
+    )
+    warmup_epochs: int = Field(
+        4, ge=0, description="Epochs in which encoder and connector learn to predict the report's words."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> EfficientNetSmolLM2Config:
+        if self.image_size % (32 * self.pooling):
+            raise ValueError(
+                f"image_size {self.image_size} is not divisible by 32 x pooling, {32 * self.pooling}"
+            )
+        return self
+
+
 class LoraConfig(Section):
     r: Positive = Field(16, description="Rank of the update.")
     alpha: Positive = Field(32, description="Scale of the update; alpha / r multiplies it.")
@@ -247,7 +278,8 @@ class LoraConfig(Section):
 class ModelConfig(Section):
     name: ModelName = Field(
         "tiny",
-        description="tiny makes a small LLaVA-architecture model on the spot; else a model folder "
+        description="tiny makes a small LLaVA-architecture model on the spot, efficientnet-smollm2 one of "
+        "pretrained parts from packages (docs/pretrained_parts.md); else a model folder "
         "(./ or / in front, relative to this file) or a hub id of an image-text-to-text model.",
     )
     language: Literal["auto", "lora", "full", "frozen"] = Field(
@@ -285,10 +317,18 @@ class ModelConfig(Section):
         description="Put the report of the patient's study before into the prompt (mimic_cxr only).",
     )
     tiny: TinyConfig = Field(TinyConfig(), description="Architecture of the tiny model.")
+    efficientnet_smollm2: EfficientNetSmolLM2Config = Field(
+        EfficientNetSmolLM2Config(), description="How efficientnet-smollm2 is put together."
+    )
+
+    @property
+    def is_made(self) -> bool:
+        """Whether radflow makes the model, in the run folder."""
+        return self.name in MADE_MODELS
 
     @model_validator(mode="after")
     def _four_bits_need_lora(self) -> ModelConfig:
-        if self.quantization == "4bit" and (self.name == "tiny" or self.language == "full"):
+        if self.quantization == "4bit" and (self.is_made or self.language == "full"):
             raise ValueError(
                 "4-bit weights can't learn: with quantization: 4bit the model is a folder or a hub id, and "
                 "language is auto or lora"
@@ -832,8 +872,9 @@ def settings_of(config: RunConfig, *sections: str) -> dict[str, Any]:
         del dumped["model"]["show_previous"]
     if not config.data.sections.headers:  # finished runs of before there was this setting stay as they are
         del dumped["data"]["sections"]["headers"]
-    if config.model.name != "tiny":
-        del dumped["model"]["tiny"]
+    for model in MADE_MODELS:
+        if config.model.name != model:
+            del dumped["model"][model.replace("-", "_")]
     settings = {name: dumped[name] for name in sections}
     reads_by_judge = "data" in sections and config.data.sections.fallback == "judge"
     rewards_by_judge = "reward" in sections and config.reward.consistency_backend != "labels"

@@ -55,7 +55,7 @@ class Pipeline:
             self.ran.append(name)
             self.before.pop(name, lambda _: None)(run)
             for file in WRITES[name]:
-                if file.startswith("model-base") and config.model.name != "tiny":
+                if file.startswith("model-base") and not config.model.is_made:
                     continue
                 run.path(file).parent.mkdir(parents=True, exist_ok=True)
                 run.path(file).write_text(name)

@@ -13,7 +13,7 @@ SFT_FOLDER = "model-sft"
 
 def sft_model(config: RunConfig, run: RunDir) -> Policy:
     """The SFT model as one whole, its adapter merged: what later adapters stand on."""
-    base = run.path("model-base") if config.model.name == "tiny" else config.model.name
+    base = run.path("model-base") if config.model.is_made else config.model.name
     policy = load_policy(run.path(SFT_FOLDER), config.model, base=base)
     if not isinstance(policy.model, PeftModel):
         return policy

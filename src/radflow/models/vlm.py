@@ -17,9 +17,10 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModelForImageTextToText
 
+from radflow.config import MADE_MODELS, ModelConfig
 from radflow.config import LoraConfig as LoraSettings
-from radflow.config import ModelConfig
 from radflow.errors import ModelError
+from radflow.models import efficientnet_lite
 from radflow.models.processors import load_processor
 from radflow.models.quantization import four_bit
 
@@ -59,6 +60,7 @@ def load_policy(source: str | Path, config: ModelConfig, *, base: str | Path | N
     Raises:
         ModelError: nothing loadable there, an adapter without its base, or 4 bit without bitsandbytes.
     """
+    efficientnet_lite.register()
     is_adapter = (Path(source) / ADAPTER_FILE).is_file()
     if is_adapter and base is None:
         raise ModelError("an adapter needs its base model", where=str(source))
@@ -83,7 +85,8 @@ def load_policy(source: str | Path, config: ModelConfig, *, base: str | Path | N
             f"no image-text-to-text model can be loaded from there ({type(error).__name__})",
             where=origin,
             next_step="Give a folder that holds config.json, *.safetensors and the processor's files "
-            "(start it with ./ or /), a hub id that is in the local cache or reachable, or model.name: tiny.",
+            "(start it with ./ or /), a hub id that is in the local cache or reachable, or one of the models "
+            f"that radflow makes: {', '.join(MADE_MODELS)}.",
         ) from error
     if is_adapter:
         model = PeftModel.from_pretrained(model, str(source))

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from radflow.config import RunConfig, settings_of
+from radflow.config import MADE_MODELS, RunConfig, settings_of
 from radflow.errors import ConfigError, DataError, ModelError, RunError
 from radflow.metrics.registry import find_metrics
 from radflow.rewards.scorers import check_settings
@@ -147,7 +147,7 @@ def _inputs(stage: Stage, config: RunConfig) -> dict[str, Path]:
 
 def _is_local(model: str) -> bool:
     """Whether a model's name is a folder; absolute ones are (config resolves them), be they there or not."""
-    return Path(model).is_absolute() or (model != "tiny" and Path(model).is_dir())
+    return Path(model).is_absolute() or (model not in MADE_MODELS and Path(model).is_dir())
 
 
 def _made_hash(name: str, run: RunDir) -> str:

@@ -1,9 +1,9 @@
-"""Teach a randomly initialised vision encoder to see before it has to write: predict the report's words.
+"""Teach a vision encoder to see before it has to write: predict the report's words.
 
 A small transformer that learns to write learns the wording first; the image comes late or, within minutes
 on a CPU, not at all (docs/results.md has the numbers). Predicting which words and word pairs a report holds
 from the pooled image features needs no decoder and gives every image a dense signal. Only training reports
-are used.
+are used. A pretrained encoder starts from what it knows, at a lower rate.
 """
 
 from __future__ import annotations
@@ -29,19 +29,29 @@ from radflow.training.augment import augment_image
 BATCH = 16
 MEASURED = 256
 LEARNING_RATE = 1e-3
+PRETRAINED_RATE = 3e-4
 WEIGHT_DECAY = 0.05
 MIN_SHARE, MAX_SHARE = 0.01, 0.9
 WORD = re.compile(r"[a-z]+")
 
 
 def warm_up_vision(
-    policy: Policy, studies: Sequence[Study], *, epochs: int, image_root: Path, augment: bool, seed: int
+    policy: Policy,
+    studies: Sequence[Study],
+    *,
+    epochs: int,
+    image_root: Path,
+    augment: bool,
+    seed: int,
+    pretrained: bool = False,
 ) -> float:
     """Train vision encoder and connector in place; the language model stays as it is.
 
     Args:
         epochs: passes over the studies.
         augment: move and recolour the images as SFT does.
+        pretrained: encoder and language model are trained already: the new connector is fitted to the one's
+            features first, and writes on the scale of the other's embeddings.
 
     Returns:
         Mean weighted binary cross-entropy over the last epoch.
@@ -50,17 +60,15 @@ def warm_up_vision(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         head = WordHead(policy.model.config.text_config.hidden_size, targets).to(policy.device)
+        if pretrained:
+            fit_connector(policy, studies[:MEASURED], image_root=image_root)
     generator = random.Random(seed)
-    learning = [
-        *policy.model.model.vision_tower.parameters(),
-        *policy.model.model.multi_modal_projector.parameters(),
-        *head.parameters(),
-    ]
-    optimiser = torch.optim.AdamW(learning, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    vision = list(policy.model.model.vision_tower.parameters())
+    new = [*policy.model.model.multi_modal_projector.parameters(), *head.parameters()]
+    rates = [PRETRAINED_RATE if pretrained else LEARNING_RATE, LEARNING_RATE]
+    optimiser = torch.optim.AdamW([{"params": vision}, {"params": new}], weight_decay=WEIGHT_DECAY)
     steps = epochs * -(-len(studies) // BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, LEARNING_RATE, total_steps=steps + 1, pct_start=0.1
-    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, total_steps=steps + 1, pct_start=0.1)
     policy.model.train()
     mean_loss = float("nan")
     with progress_bar() as progress:
@@ -75,7 +83,7 @@ def warm_up_vision(
                 counts = [len(study.images) for study in batch]
                 loss = head.loss(policy.model, pixels, targets[rows].to(policy.device), counts)
                 loss.backward()  # type: ignore[no-untyped-call]
-                nn.utils.clip_grad_norm_(learning, 1.0)
+                nn.utils.clip_grad_norm_(vision + new, 1.0)
                 optimiser.step()
                 optimiser.zero_grad()
                 schedule.step()
@@ -83,7 +91,8 @@ def warm_up_vision(
                 progress.update(task, advance=1, note=f"loss {loss.item():.4f}")
             mean_loss = total / len(studies)
             console.print(f"vision warm-up, epoch {epoch + 1}/{epochs}: loss {mean_loss:.4f}")
-    standardise_connector(policy, studies[:MEASURED], image_root=image_root)
+    spread = float(policy.model.get_input_embeddings().weight.std()) if pretrained else 1.0
+    standardise_connector(policy, studies[:MEASURED], image_root=image_root, spread=spread)
     return mean_loss
 
 
@@ -132,20 +141,43 @@ class WordHead(nn.Module):
         )
 
 
+def fit_connector(policy: Policy, studies: Sequence[Study], *, image_root: Path) -> None:
+    """Draw the connector anew so that it reads standardised features: pretrained ones differ in scale by
+    orders of magnitude, and the largest would decide all that it writes."""
+    shown = _features(policy, studies, image_root)
+    scale = shown.std(dim=0).clamp_min(1e-6).reciprocal()
+    connector = policy.model.model.multi_modal_projector
+    for layer in (connector.linear_1, connector.linear_2):
+        nn.init.normal_(layer.weight, std=layer.in_features**-0.5)
+        nn.init.zeros_(layer.bias)
+    with torch.no_grad():
+        connector.linear_1.weight.mul_(scale)
+        connector.linear_1.bias.sub_(connector.linear_1.weight @ shown.mean(dim=0))
+
+
 @torch.no_grad()
-def standardise_connector(policy: Policy, studies: Sequence[Study], *, image_root: Path) -> None:
-    """Let the connector itself write features of mean 0 and variance 1 per channel, as its head saw them."""
-    vision, connector = policy.model.model.vision_tower, policy.model.model.multi_modal_projector
-    policy.model.eval()
-    shown = torch.cat(
-        [
-            connector(vision(_pixels(policy, studies[at : at + BATCH], image_root, None)).last_hidden_state)
-            for at in range(0, len(studies), BATCH)
-        ]
-    ).flatten(0, 1)
-    scale = shown.std(dim=0).clamp_min(1e-12).reciprocal()
+def standardise_connector(
+    policy: Policy, studies: Sequence[Study], *, image_root: Path, spread: float = 1.0
+) -> None:
+    """Let the connector itself write features of mean 0 and the same deviation in each channel, as its head
+    saw them."""
+    connector = policy.model.model.multi_modal_projector
+    shown = connector(_features(policy, studies, image_root))
+    scale = spread * shown.std(dim=0).clamp_min(1e-12).reciprocal()
     connector.linear_2.weight.mul_(scale.unsqueeze(1))
     connector.linear_2.bias.sub_(shown.mean(dim=0)).mul_(scale)
+
+
+@torch.no_grad()
+def _features(policy: Policy, studies: Sequence[Study], image_root: Path) -> torch.Tensor:
+    """(patches of all images, width) as the vision encoder writes them."""
+    policy.model.eval()
+    vision = policy.model.model.vision_tower
+    batches = [
+        vision(_pixels(policy, studies[at : at + BATCH], image_root, None)).last_hidden_state
+        for at in range(0, len(studies), BATCH)
+    ]
+    return torch.cat(batches).flatten(0, 1)
 
 
 def word_targets(texts: Sequence[str]) -> torch.Tensor:
