@@ -38,7 +38,7 @@ class LengthChunks:
         batch_size: int | None = None,
         **options: Any,
     ) -> tuple[Any, ...]:
-        """(rows, logits_to_keep) log-probabilities and entropies, 0 where a completion has ended, and None."""
+        """Log-probabilities and entropies (rows, logits_to_keep), 0 where a chunk has ended; and None."""
         one_pass = super()._get_per_token_logps_and_entropies  # type: ignore[misc]
         rows = len(input_ids)
         if not self._may_part(rows, options):
@@ -49,7 +49,7 @@ class LengthChunks:
         lengths = attention_mask[:, -logits_to_keep:].sum(dim=1)
         order = lengths.argsort(stable=True)
         passed = []
-        for chunk in order.split(self.chunk_rows or rows):
+        for chunk in torch.split(order, self.chunk_rows or rows):
             unused = logits_to_keep - max(1, int(lengths[chunk].max()))
             width = input_ids.shape[1] - unused
             logps, entropies, _ = one_pass(
