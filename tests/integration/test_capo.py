@@ -143,6 +143,38 @@ def _equal(one: tuple[Tensor, tuple[Tensor, ...]], other: tuple[Tensor, tuple[Te
 
 
 @pytest.mark.parametrize("loss_type", ["grpo", "dapo"])
+def test_chunks_of_alike_length_change_nothing_but_the_padding(folder: Path, loss_type: str) -> None:
+    inputs = batch(torch.float64)
+    whole, parted = make(folder, loss_type=loss_type, beta=0.04), make(folder, loss_type=loss_type, beta=0.04)
+    parted.chunk_rows = 2
+    passes: list[tuple[int, int]] = []
+    for trainer in (whole, parted):
+        trainer.model.double()
+        trainer.model.register_forward_pre_hook(
+            lambda _, __, given: passes.append(tuple(given["input_ids"].shape)), with_kwargs=True
+        )
+    loss, gradients = _gradients(whole, inputs)
+    ours, our_gradients = _gradients(parted, inputs)
+    assert passes == [(6, 11), (2, 7), (2, 10), (2, 11)]  # prompts of 4, reports of 1 and 3, 5 and 6, 7 and 7
+    mask = inputs["completion_mask"].bool()
+    torch.testing.assert_close(parted._logps[mask], whole._logps[mask], rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(ours, loss, rtol=1e-9, atol=1e-9)
+    for one, other in zip(our_gradients, gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-7)  # norms compute in float32
+
+
+def test_rows_with_several_images_or_processes_are_not_parted(folder: Path) -> None:
+    trainer = make(folder)
+    trainer.chunk_rows = 2
+    assert trainer._may_part(6, {"num_images": [1] * 6, "pixel_values": torch.zeros(6, 3, 2, 2)})
+    assert not trainer._may_part(2, {})
+    assert not trainer._may_part(6, {"num_images": [2] * 6, "pixel_values": torch.zeros(12, 3, 2, 2)})
+    assert not trainer._may_part(6, {"num_images": [1] * 6, "image_grid_thw": torch.ones(6, 3)})
+    trainer.chunk_rows = None
+    assert not trainer._may_part(6, {})
+
+
+@pytest.mark.parametrize("loss_type", ["grpo", "dapo"])
 def test_kappa_one_is_grpo_to_the_bit(folder: Path, loss_type: str) -> None:
     inputs = batch(torch.float32)
     inputs["clip_factor"] = torch.ones(6, 1)

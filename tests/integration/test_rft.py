@@ -210,7 +210,7 @@ def test_rows_carry_what_the_clip_and_the_reward_need(whole: tuple[Path, dict[st
 
 
 def test_images_of_a_group_are_encoded_once(small_run: Path, small_config: RunConfig) -> None:
-    studies = list(read_jsonl(Study, small_run / "studies.jsonl"))[:3]
+    studies = list(read_jsonl(Study, small_run / "studies.jsonl"))[:4]
     policy = load_policy(small_run / "model-sft", small_config.model)
     model = policy.model.requires_grad_(False)
     group = [studies[0], studies[1], studies[0], studies[2], studies[0]]
@@ -225,12 +225,14 @@ def test_images_of_a_group_are_encoded_once(small_run: Path, small_config: RunCo
         plain = model(**inputs).logits
         with images_seen_once(model):
             shared, again = model(**inputs).logits, model(**inputs).logits
-            other = model(**encode_prompts(policy, studies[1:], small_config.model, image_root=small_run))
+            some = [studies[2], studies[1]]
+            other = model(**encode_prompts(policy, some, small_config.model, image_root=small_run))
+            model(**encode_prompts(policy, studies[2:], small_config.model, image_root=small_run))
     handle.remove()
-    assert seen == [5, 3, 2]
+    assert seen == [5, 3, 2]  # the fourth study is new: its call is encoded whole
     torch.testing.assert_close(shared, plain, rtol=0, atol=1e-5)
     torch.testing.assert_close(again, plain, rtol=0, atol=1e-5)
-    torch.testing.assert_close(other.logits[0, -30:], plain[1, -30:], rtol=0, atol=1e-5)
+    torch.testing.assert_close(other.logits[:, -30:], plain[[3, 1], -30:], rtol=0, atol=1e-5)
     assert "forward" not in vars(encoder)
 
 

@@ -20,9 +20,9 @@ GRID = "grid_thw"
 
 @contextmanager
 def images_seen_once(model: nn.Module) -> Iterator[None]:
-    """While open, the model's vision encoder encodes equal images of a call once, and the last call's again
-    not at all. A model with an encoder that learns, or a call that `Images.of` doesn't understand, is left
-    as it is.
+    """While open, the model's vision encoder encodes equal images of a call once, and those of the last
+    encoded call not again. A model with an encoder that learns, or a call that `Images.of` doesn't
+    understand, is left as it is.
     """
     encoder = frozen_encoder(model)
     if encoder is None:
@@ -37,12 +37,15 @@ def images_seen_once(model: nn.Module) -> Iterator[None]:
         distinct, place = images.distinct()
         # Under autocast the same images give features of another precision.
         how = {**images.options, "autocast": torch.is_autocast_enabled(images.pixels[0].device.type)}
-        output = known.look_up(distinct, how)
-        if output is None:
+        found = known.look_up(distinct, how)
+        if found is None:
             with torch.no_grad():
                 output = original(torch.cat(distinct.pixels), **distinct.tensor_options(), **images.options)
             known.keep(distinct, how, output)
-        if len(distinct) == len(images):
+        else:
+            distinct, output, places = found
+            place = [places[image] for image in place]
+        if place == list(range(len(distinct))):
             return type(output)(**output)  # callers write into it
         return type(output)(**{name: _of_images(value, distinct, place) for name, value in output.items()})
 
@@ -126,8 +129,15 @@ class Images:
         tensors = {name: [column[image] for image in chosen] for name, column in self.tensors.items()}
         return Images([self.pixels[image] for image in chosen], tensors, self.options), place
 
-    def same_as(self, other: Images) -> bool:
-        return len(self) == len(other) and all(self._equal(image, other, image) for image in range(len(self)))
+    def places_in(self, other: Images) -> list[int] | None:
+        """Where each image stands in ``other``; None unless all do."""
+        places = []
+        for image in range(len(self)):
+            found = next((its for its in range(len(other)) if self._equal(image, other, its)), None)
+            if found is None:
+                return None
+            places.append(found)
+        return places
 
     def _equal(self, image: int, other: Images, its: int) -> bool:
         if self.pixels[image].shape != other.pixels[its].shape or self.tensors.keys() != other.tensors.keys():
@@ -144,11 +154,13 @@ class _Known:
     def __init__(self) -> None:
         self._last: tuple[Images, dict[str, Any], Any] | None = None
 
-    def look_up(self, images: Images, options: dict[str, Any]) -> Any:
+    def look_up(self, images: Images, options: dict[str, Any]) -> tuple[Images, Any, list[int]] | None:
+        """Known images, their output, and the place of each of ``images`` among them, if all are known."""
         if self._last is None or torch.is_inference_mode_enabled():
             return None
         seen, with_options, output = self._last
-        return output if with_options == options and seen.same_as(images) else None
+        places = images.places_in(seen) if with_options == options else None
+        return None if places is None else (seen, output, places)
 
     def keep(self, images: Images, options: dict[str, Any], output: Any) -> None:
         if not torch.is_inference_mode_enabled():

@@ -23,6 +23,7 @@ from radflow.errors import RunError
 from radflow.training.capo_checks import refuse_incompatible, require_that_epsilon_reaches_the_loss
 from radflow.training.checkpoints import CheckpointLoading
 from radflow.training.image_counts import ARGUMENT, images_per_row
+from radflow.training.length_chunks import LengthChunks
 from radflow.training.tally import Tally
 
 FAILURE_WINDOW = 10
@@ -61,7 +62,7 @@ class DefinedReward:
         return [{name: term.value for name, term in record.terms.items()} for record in records]
 
 
-class CAPOTrainer(CheckpointLoading, GRPOTrainer):
+class CAPOTrainer(CheckpointLoading, LengthChunks, GRPOTrainer):
     """TRL's GRPOTrainer with CAPO's clip range.
 
     The data set needs the columns ``prompt``, ``is_critical`` (bool), with graded criticality ``criticality``

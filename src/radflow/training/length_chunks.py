@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-CHUNK_ROWS = 32
+CHUNK_ROWS = 16
 """Fewer rows a chunk save more padding, until products of small matrices stop paying."""
 BY_ROW = {"pixel_values", "pixel_attention_mask", "image_sizes", "token_type_ids", "mm_token_type_ids"}
 """Arguments of a pass that have a row for each completion, where each completion shows one image."""

@@ -21,6 +21,7 @@ from radflow.records import Study
 from radflow.training.capo import CAPOTrainer, Reward
 from radflow.training.checkpoints import last_whole_checkpoint
 from radflow.training.history import tensorboard
+from radflow.training.length_chunks import CHUNK_ROWS
 from radflow.training.rft_history import History, Row, ShowAndKeep
 from radflow.training.rft_validation import Validation
 from radflow.training.rollout_rows import RolloutRows
@@ -28,7 +29,9 @@ from radflow.training.vllm_rollouts import vllm_arguments
 
 
 class ReportRFTTrainer(CAPOTrainer):
-    """CAPO that validates with greedy reports instead of sampled losses."""
+    """CAPO that validates with greedy reports instead of sampled losses, and pads less."""
+
+    chunk_rows = CHUNK_ROWS
 
     def __init__(self, *, validation: Validation | None, policy: Policy, **arguments: Any) -> None:
         self.validation = validation
