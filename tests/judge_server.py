@@ -49,11 +49,15 @@ def completion(content: str | None, *, finish: str = "stop", refusal: str | None
 
 
 class JudgeServer:
-    """Serves a script from a thread of its own; `requests` holds what came, headers under "headers"."""
+    """Serves a script from a thread of its own; `requests` holds what came, headers under "headers".
+
+    ``most_under_way`` is how many requests waited for their delayed answers together, at most.
+    """
 
     def __init__(self, script: Script) -> None:
         self.script = script
         self.requests: list[dict[str, Any]] = []
+        self.under_way = self.most_under_way = 0
         self.url = ""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -97,7 +101,10 @@ class JudgeServer:
         body = json.loads(await reader.readexactly(int(headers.get("content-length", 0))) or b"{}")
         self.requests.append(body | {"headers": headers, "line": head[0]})
         reply = self.script(body, len(self.requests) - 1)
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
         await asyncio.sleep(reply.delay_s)
+        self.under_way -= 1
         lines = [f"HTTP/1.1 {reply.status} Scripted", "content-type: application/json"]
         lines += [f"{key}: {value}" for key, value in reply.headers.items()]
         lines.append(f"content-length: {len(reply.body)}")

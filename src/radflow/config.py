@@ -682,7 +682,7 @@ class RFTConfig(Section):
     )
     vllm_gpu_memory: Fraction = Field(0.3, description="Share of a GPU's memory for a colocated vLLM.")
     vllm_port: int = Field(
-        8000, ge=1, le=65535, description="Port of `trl vllm-serve` on this machine (server)."
+        8000, ge=1, le=65535, description="Port of `trl vllm-serve --host 127.0.0.1` on this machine."
     )
     validate_every: int = Field(
         20, ge=0, description="Steps between two validations, at least; 0 never validates."
@@ -826,6 +826,11 @@ class RunConfig(Section):
             raise ValueError(
                 f"model.show_previous does nothing with data.source: {self.data.source}, which doesn't know "
                 f"which study came before; {', '.join(PREVIOUS_KNOWN_TO)} does"
+            )
+        if self.model.show_previous and self.data.sections.fallback == "judge":
+            raise ValueError(
+                "model.show_previous would pass over reports that only the judge of data.sections.fallback "
+                "can read, and show an older one; use another fallback"
             )
         return self
 

@@ -89,6 +89,8 @@ def watching(result: Trained) -> type[rft.ReportRFTTrainer]:
     """The trainer, which also computes each row's log-probabilities from the study alone, without padding."""
 
     class Watched(rft.ReportRFTTrainer):
+        chunk_rows = 1  # rows of one image, where a row has its own pixels, go through one by one
+
         def __init__(self, **arguments: Any) -> None:
             super().__init__(**{**arguments, "reward_funcs": distinct_letters})
 

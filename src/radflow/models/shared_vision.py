@@ -5,6 +5,7 @@ A group's prompts show the same images, and every pass over a generation batch s
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,12 +17,14 @@ from torch import Tensor, nn
 from radflow.models.vlm import VISION_NAMES
 
 GRID = "grid_thw"
+CALLS_KEPT = 8
+"""A pass in chunks of alike length (training/length_chunks.py) is as many calls: all serve the next pass."""
 
 
 @contextmanager
 def images_seen_once(model: nn.Module) -> Iterator[None]:
-    """While open, the model's vision encoder encodes equal images of a call once, and those of the last
-    encoded call not again. A model with an encoder that learns, or a call that `Images.of` doesn't
+    """While open, the model's vision encoder encodes equal images of a call once, and those of one of
+    the last calls not again. A model with an encoder that learns, or a call that `Images.of` doesn't
     understand, is left as it is.
     """
     encoder = frozen_encoder(model)
@@ -148,23 +151,25 @@ class Images:
 
 
 class _Known:
-    """The last output, with what it was computed from. Tensors of inference mode can't serve a later pass
+    """The last outputs, with what they were computed from. Tensors of inference mode can't serve a later pass
     with gradients, so those are not kept."""
 
     def __init__(self) -> None:
-        self._last: tuple[Images, dict[str, Any], Any] | None = None
+        self._calls: deque[tuple[Images, dict[str, Any], Any]] = deque(maxlen=CALLS_KEPT)
 
     def look_up(self, images: Images, options: dict[str, Any]) -> tuple[Images, Any, list[int]] | None:
         """Known images, their output, and the place of each of ``images`` among them, if all are known."""
-        if self._last is None or torch.is_inference_mode_enabled():
+        if torch.is_inference_mode_enabled():
             return None
-        seen, with_options, output = self._last
-        places = images.places_in(seen) if with_options == options else None
-        return None if places is None else (seen, output, places)
+        for seen, with_options, output in reversed(self._calls):
+            places = images.places_in(seen) if with_options == options else None
+            if places is not None:
+                return seen, output, places
+        return None
 
     def keep(self, images: Images, options: dict[str, Any], output: Any) -> None:
         if not torch.is_inference_mode_enabled():
-            self._last = (images, dict(options), output)
+            self._calls.append((images, dict(options), output))
 
 
 def _of_images(value: Any, distinct: Images, place: Sequence[int]) -> Any:

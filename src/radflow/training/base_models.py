@@ -48,7 +48,8 @@ def _make(folder: Path, config: RunConfig, run: RunDir, train: Sequence[Study]) 
         make_efficientnet_smollm2(folder, texts, parts, seed=config.seed)
         epochs = parts.warmup_epochs
     if epochs:
-        policy = load_policy(folder, config.model)
+        # encoder and connector learn here, and bfloat16 is too coarse for that
+        policy = load_policy(folder, config.model.model_copy(update={"dtype": "float32"}))
         warm_up_vision(
             policy,
             train,

@@ -35,6 +35,11 @@ def vllm_arguments(config: RFTConfig) -> dict[str, Any]:
     return {
         "use_vllm": True,
         "vllm_mode": config.vllm,
+        # vLLM's probabilities differ a little from the trainer's: ratios are weighed and cut at 2, none is
+        # dropped (TRL's default drops whole completions, which no log of ours would show).
+        "vllm_importance_sampling_correction": True,
+        "vllm_importance_sampling_mode": "token_truncate",
+        "vllm_importance_sampling_clip_max": 2.0,
         "vllm_gpu_memory_utilization": config.vllm_gpu_memory,
         # Prompts and images are patient data: the server is one of this machine.
         "vllm_server_base_url": f"http://127.0.0.1:{config.vllm_port}" if config.vllm == "server" else None,
