@@ -7,6 +7,9 @@ messages live in `config_file`. None of these imports torch, so that `radflow co
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import reduce
+from operator import getitem
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -42,7 +45,8 @@ from radflow.config_types import (
 )
 
 __all__ = [
-    "CAROTID_IMAGES", "ENV_PATTERN", "MADE_MODELS", "PREVIOUS_KNOWN_TO", "AnnotateConfig", "CompositeConfig",
+    "ASKS_JUDGE", "CAROTID_IMAGES", "COUNT_IF_SET", "DECIDING_OF_JUDGE", "ENV_PATTERN", "MADE_MODELS",
+    "PREVIOUS_KNOWN_TO", "READ_ONLY_WITH", "AnnotateConfig", "CompositeConfig",
     "ControlConfig", "DataConfig", "DataPath", "EfficientNetSmolLM2Config", "EngineConfig", "EvaluateConfig",
     "ExploreConfig", "Fraction", "FromCommandLine", "GenerationConfig", "JudgeConfig", "LoraConfig",
     "MimicConfig", "ModelConfig", "ModelName", "PhantomsConfig", "Positive", "RFTConfig", "ReportConfig",
@@ -139,27 +143,53 @@ class RunConfig(Section):
 PREVIOUS_KNOWN_TO = ("mimic_cxr",)
 """Sources that know which study of a patient came before."""
 
+READ_ONLY_WITH = {
+    "data.phantoms": ("data.source", ("phantoms",)),
+    "data.mimic": ("data.source", ("mimic_cxr",)),
+    "data.table": ("data.source", ("table",)),
+    "model.show_previous": ("data.source", PREVIOUS_KNOWN_TO),
+    "model.tiny": ("model.name", ("tiny",)),
+    "model.efficientnet_smollm2": ("model.name", ("efficientnet-smollm2",)),
+}
+"""Settings that only some sources or models read -> the setting that decides it, and its values that do.
+
+Elsewhere they change no result, so they mustn't refuse a finished run when they or their defaults change.
+"""
+
+COUNT_IF_SET = ("data.sections.headers",)
+"""Settings younger than the first runs, which are empty by default: finished runs stay as they are."""
+
+ASKS_JUDGE: dict[str, Callable[[RunConfig], bool]] = {
+    "data": lambda config: config.data.sections.fallback == "judge",
+    "annotate": lambda config: config.annotate.asks_model,
+    "reward": lambda config: config.reward.consistency_backend != "labels",
+    "evaluate": lambda config: any(name.startswith("judge-") for name in config.evaluate.metrics),
+}
+"""Sections that may have the judge decide something, and whether they do."""
+
+DECIDING_OF_JUDGE = ("model", "seed")
+"""What of the judge decides its answers; the rest is where it runs and how fast it may be asked."""
+
 
 def settings_of(config: RunConfig, *sections: str) -> dict[str, Any]:
-    """The named sections as plain JSON, for fingerprints: without what is for another source or model."""
+    """The named sections as plain JSON, for fingerprints: only what a result can rest on."""
     dumped = config.model_dump(mode="json")
-    for source, section in (("phantoms", "phantoms"), ("table", "table"), ("mimic_cxr", "mimic")):
-        if config.data.source != source:
-            del dumped["data"][section]
-    if config.data.source not in PREVIOUS_KNOWN_TO:
-        del dumped["model"]["show_previous"]
-    if not config.data.sections.headers:  # finished runs of before there was this setting stay as they are
-        del dumped["data"]["sections"]["headers"]
-    for model in MADE_MODELS:
-        if config.model.name != model:
-            del dumped["model"][model.replace("-", "_")]
+    for name, (decider, values) in READ_ONLY_WITH.items():
+        if _value(config, decider) not in values:
+            _drop(dumped, name)
+    for name in COUNT_IF_SET:
+        if not _value(config, name):
+            _drop(dumped, name)
     settings = {name: dumped[name] for name in sections}
-    reads_by_judge = "data" in sections and config.data.sections.fallback == "judge"
-    rewards_by_judge = "reward" in sections and config.reward.consistency_backend != "labels"
-    scores_by_judge = "evaluate" in sections and any(
-        name.startswith("judge-") for name in config.evaluate.metrics
-    )
-    triaged_by_judge = "annotate" in sections and config.annotate.asks_model
-    if reads_by_judge or rewards_by_judge or scores_by_judge or triaged_by_judge:
-        settings["judge"] = {name: dumped["judge"][name] for name in ("model", "seed")}
+    if any(name in sections and asks(config) for name, asks in ASKS_JUDGE.items()):
+        settings["judge"] = {name: dumped["judge"][name] for name in DECIDING_OF_JUDGE}
     return settings
+
+
+def _value(config: RunConfig, setting: str) -> Any:
+    return reduce(getattr, setting.split("."), config)
+
+
+def _drop(dumped: dict[str, Any], setting: str) -> None:
+    *sections, name = setting.split(".")
+    del reduce(getitem, sections, dumped)[name]
