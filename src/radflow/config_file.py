@@ -9,7 +9,7 @@ import difflib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -213,9 +213,18 @@ def _bounds(field: FieldInfo) -> str:
         for name, sign in signs.items()
         if getattr(rule, name, None) is not None
     ]
-    choices = getattr(field.annotation, "__args__", ()) if "Literal" in str(field.annotation) else ()
-    parts += [" | ".join(str(choice) for choice in choices)] if choices else []
+    choices = _choices(field.annotation)
+    parts += [" | ".join("null" if choice is None else str(choice) for choice in choices)] if choices else []
     return f" [{', '.join(parts)}]" if parts else ""
+
+
+def _choices(annotation: Any) -> list[Any]:
+    """What the literals of a type allow, wherever they stand in it; None where it is one of several."""
+    inner = get_args(annotation)
+    if get_origin(annotation) is Literal:
+        return list(inner)
+    found = [choice for part in inner for choice in _choices(part)]
+    return [*found, None] if found and type(None) in inner else found
 
 
 def _yaml_value(value: Any) -> str:

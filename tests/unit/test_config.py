@@ -14,7 +14,15 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from radflow.config import ENV_PATTERN, RunConfig, Section, settings_of
+from radflow.config import (
+    COUNT_IF_SET,
+    ENV_PATTERN,
+    MADE_MODELS,
+    READ_ONLY_WITH,
+    RunConfig,
+    Section,
+    settings_of,
+)
 from radflow.config_file import load_config, show_config
 from radflow.errors import ConfigError
 
@@ -349,6 +357,25 @@ def test_settings_of_another_source_or_model_do_not_count() -> None:
     assert settings_of(phantoms, "model")["model"]["tiny"]
 
 
+@pytest.mark.parametrize("name", READ_ONLY_WITH)
+def test_setting_that_some_sources_or_models_read_counts_with_them_and_only_there(name: str) -> None:
+    decider, values = READ_ONLY_WITH[name]
+    section, key = name.split(".")
+    sources, models = ("phantoms", "table", "mimic_cxr", "iu_xray"), (*MADE_MODELS, "some/model")
+    for value in sources if decider == "data.source" else models:
+        config = load_config(None, overrides=[f"{decider}={value}"])
+        assert (key in settings_of(config, section)[section]) == (value in values)
+
+
+def test_every_model_that_is_made_has_settings_of_its_own() -> None:
+    named = [values for decider, values in READ_ONLY_WITH.values() if decider == "model.name"]
+    assert sorted(named) == sorted((model,) for model in MADE_MODELS)
+
+
+def test_settings_that_count_if_set_are_empty_by_default() -> None:
+    assert [name for name in COUNT_IF_SET if FIELDS[name].default] == []
+
+
 def test_settings_of_mimic_count_only_there() -> None:
     mimic = RunConfig.model_validate({"data": {"source": "mimic_cxr"}})
     assert settings_of(mimic, "data")["data"]["mimic"]
@@ -387,3 +414,10 @@ def test_headers_count_where_there_are_some() -> None:
 def test_settings_that_nobody_would_read_are_refused(overrides: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_config(None, overrides=overrides)
+
+
+def test_choices_are_shown_wherever_they_stand_in_a_type() -> None:
+    shown = show_config(RunConfig())
+    assert "[rules | judge | null]" in shown  # annotate.second_judge
+    assert "[critical | urgent]" in shown  # annotate.levels, a tuple of them
+    assert "typing" not in shown

@@ -11,6 +11,9 @@ import pytest
 ROOT = Path(__file__).parents[2] / "src" / "radflow"
 ORDER = (
     {"records", "errors"},
+    {"config_types"},
+    {"config_data", "config_judge", "config_model", "config_training"},
+    {"config_scoring"},
     {"config", "registry", "jsonl", "terminal"},
     {"config_file", "run_dir", "engine"},
     {"data"},
@@ -78,6 +81,8 @@ def test_imports_run_one_way(name: str) -> None:
     [
         ("radflow.metrics.lexical", "radflow.models.vlm"),
         ("radflow.config", "radflow.config_file"),
+        ("radflow.config_data", "radflow.config"),
+        ("radflow.config_training", "radflow.config_model"),
         ("radflow.records", "radflow.errors"),
         ("radflow.data.images", "radflow.metrics.lexical"),
         ("radflow.stages.evaluate", "radflow.stages.prepare"),
