@@ -10,7 +10,7 @@ import typer
 
 from radflow.cli_options import IdColumn, OntologyName, Overrides, ReportColumn, Reports
 from radflow.config_file import load_config
-from radflow.errors import ConfigError
+from radflow.errors import ConfigError, JudgeError
 from radflow.terminal import console, print_result
 
 texts = typer.Typer()
@@ -133,6 +133,8 @@ def consistency(
     console.print(f"{counts} -> {out}", markup=False, soft_wrap=True)
     if judge is not None:
         console.print(judge.tally.line(settings), markup=False, soft_wrap=True)
+        failed = counts.failures.total()
+        _require_an_answer(settings.base_url, answered=counts.reports - failed, failed=failed)
 
 
 @texts.command()
@@ -192,6 +194,8 @@ def criticality(
     if isinstance(judge, JudgeCriticality):
         client = judge.judge
         console.print(client.tally.line(client.config), markup=False, soft_wrap=True)
+        answered = counts.total() - counts[None]
+        _require_an_answer(client.config.base_url, answered=answered, failed=counts[None])
     if against is not None:
         rates = triage_rates(pairs)
         for name, rate in rates._asdict().items():
@@ -200,4 +204,15 @@ def criticality(
         unmatched = len(labels) - empty - len(pairs)
         print_result(
             f"{len(pairs)} verdicts compared; {unmatched} labels have no verdict, {empty} labels are empty"
+        )
+
+
+def _require_an_answer(url: str, *, answered: int, failed: int) -> None:
+    """Raises JudgeError when the judge was asked and no report has a verdict."""
+    if failed and not answered:
+        raise JudgeError(
+            "no report has a verdict: the judge answered nothing",
+            where=f"judge.base_url {url}",
+            next_step="Is a server running there? The output holds the kinds of failure; docs/judges.md says "
+            "how to set a judge up. Then run the same command again.",
         )

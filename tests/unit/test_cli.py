@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,7 @@ def test_version_goes_to_stdout(cli: Cli) -> None:
 def test_mistakes_are_one_message_and_exit_code_1(cli: Cli, small: Path, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text("sft:\n  epoch: 1\n")
+    (tmp_path / "excel.csv").write_text("id;report\n1;FINDINGS: Clear.\n")
     for arguments, told in (
         (("run", "nowhere.yaml"), "nowhere.yaml"),
         (("config", "check", wrong), "did you mean sft.epochs?"),
@@ -74,6 +76,7 @@ def test_mistakes_are_one_message_and_exit_code_1(cli: Cli, small: Path, tmp_pat
         (("sections", "nowhere.csv", "-o", "out.jsonl"), "nowhere.csv"),
         (("sections", small, "-o", "out.jsonl"), ".yaml"),
         (("sections", tmp_path, "-o", "out.jsonl"), "no .txt file"),
+        (("sections", tmp_path / "excel.csv", "-o", "out.jsonl"), "perhaps at ';': save it with commas"),
         (("sections", "nowhere.csv", "-o", "out.jsonl", "--fallback", "guess"), "last_paragraph"),
     ):
         code, out, err = cli(*arguments)
@@ -178,3 +181,17 @@ def test_sections_that_can_not_be_written_are_an_error(cli: Cli, tmp_path: Path)
         assert code == 1
         assert err.startswith("error:")
         assert out in err
+
+
+@pytest.mark.parametrize("command", ["consistency", "criticality"])
+def test_a_judge_that_answers_nothing_is_an_error(cli: Cli, tmp_path: Path, command: str) -> None:
+    (tmp_path / "reports.csv").write_text(f'id,report\n1,"{REPORT}"\n')
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    settings = (f"judge.base_url={url}", "judge.retries=0")
+    options = [word for setting in settings for word in ("--set", setting)]
+    code, out, err = cli(command, "reports.csv", "-o", "out.jsonl", "--backend", "judge", *options)
+    assert (code, out) == (1, "")
+    assert "the judge answered nothing" in err
+    assert url in err
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 1

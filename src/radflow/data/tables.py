@@ -142,6 +142,8 @@ def require_columns(row: Row, wanted: Mapping[str, str], *, where: str) -> None:
             near = difflib.get_close_matches(column.lower(), names, n=1)
             hint = f"Did you mean {names[near[0]]!r}? " if near else ""
             more = ", ..." if len(row) > SHOWN_COLUMNS else ""
+            if len(row) == 1 and (sign := next((sign for sign in ";\t|" if sign in next(iter(row))), None)):
+                hint = f"A CSV file is cut at commas, this one perhaps at {sign!r}: save it with commas. "
             raise DataError(
                 f"the table has no column {column!r}, which {asked_by} names",
                 where=where,

@@ -101,6 +101,12 @@ def compare_folders(
     scores_a, scores_b = _read_scores(first), _read_scores(second)
     one = Side(first, _choose(scores_a, system_a, first, "--system-a"))
     is_same = first.resolve() == second.resolve()
+    if is_same and len({score.system for score in scores_a}) == 1:
+        raise DataError(
+            f"there is only one system, {one.system!r}, to compare",
+            where=str(first),
+            next_step="Give the folder with the other system's scores as well.",
+        )
     other = Side(second, _choose(scores_b, system_b or ("sft" if is_same else None), second, "--system-b"))
     if one.system == other.system and is_same:
         raise DataError(

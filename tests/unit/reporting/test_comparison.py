@@ -118,6 +118,9 @@ def test_a_folder_of_radflow_score_stands_beside_a_run(
         "report/rouge-l", "findings/rouge-l", "impression/rouge-l",
     }  # fmt: skip
     assert all(row["difference"]["value"] > 0 for row in found["metrics"])
+    code, _, err = run("scored")
+    assert code == 1
+    assert "only one system" in err
 
 
 def test_scores_of_an_older_version_say_what_to_do(run: Run, folders: tuple[Path, Path]) -> None:

@@ -89,7 +89,9 @@ def _read_study(
     for image in images:
         if image is None:
             missing += 1
-            yield LeftOut(study_id=study_id, reason="image_file_missing", detail=where)
+            looked = ", ".join(map(str, finder.folders))
+            detail = f"{where}; looked for from {looked}"
+            yield LeftOut(study_id=study_id, reason="image_file_missing", detail=detail)
         elif len(found) < data.max_images:
             found.append(image)
     if not found:
