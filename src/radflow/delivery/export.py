@@ -76,7 +76,7 @@ def _write(policy: Policy, finished: FinishedRun, folder: Path, *, name: str) ->
 
 
 def own_modules(model: Any) -> list[str]:
-    """Modules of radflow that must be imported before transformers knows the model's classes."""
+    """Modules of radflow whose ``register`` must be called before transformers knows the model's classes."""
     names = {type(module).__module__ for module in model.modules()}
     return sorted(name for name in names if name.split(".")[0] == "radflow")
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import stat
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +18,12 @@ from tests.unit.delivery.images import write_picture
 from tests.unit.delivery.runs import make_run
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from radflow.config import MADE_MODELS
 from radflow.config_file import load_config
 from radflow.delivery.export import export_model
 from radflow.delivery.finished_run import open_finished
 from radflow.delivery.given import HowToRead, find_given
-from radflow.delivery.model_card import Card, base_model
+from radflow.delivery.model_card import MADE_OF, Card, base_model
 from radflow.delivery.report_writer import Decoding, ReportWriter
 from radflow.delivery.writing import open_author, read_settings, save_settings, settings_of_run
 from radflow.delivery.written import WrittenReport
@@ -146,6 +150,44 @@ def test_the_card_names_a_base_model_of_the_hub_and_no_folder(lora_run: Path) ->
     assert base("Org/some-vlm") == "Org/some-vlm"
     assert base("/home/me/secret-project") is None
     assert base("tiny") is None
+    assert base("efficientnet-smollm2") is None
+
+
+@pytest.fixture(scope="module")
+def made_of_parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An exported model of small parts that stand for EfficientNet-Lite0 and SmolLM2."""
+    folder = tmp_path_factory.mktemp("parts")
+    make_run(folder / "run", stages=("sft",), overrides=("model.name=efficientnet-smollm2",))
+    export_model(folder / "run", folder / "out")
+    return folder / "out"
+
+
+@pytest.mark.parametrize("kind", ["exported", "made_of_parts"])
+def test_the_lines_of_the_card_write_a_report(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """As they stand there, in a process that knows nothing of radflow but what they import."""
+    folder: Path = request.getfixturevalue(kind)
+    card = (folder / "README.md").read_text()
+    plain = card.split("With plain transformers:\n")[1].split("\nIt was trained")[0]
+    (tmp_path / "lines.py").write_text(
+        f"FOLDER = {str(folder)!r}\n" + textwrap.dedent(plain) + "assert len(report)\n"
+    )
+    write_picture(tmp_path / "image.png")
+    done = subprocess.run(
+        [sys.executable, "lines.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_model_of_parts_is_no_model_of_the_hub_by_its_name(made_of_parts: Path) -> None:
+    _, front, body = (made_of_parts / "README.md").read_text().split("---\n", 2)
+    assert "base_model" not in yaml.safe_load(front)
+    assert "Base model: a LLaVA-architecture model that radflow has made of EfficientNet-Lite0" in body
+
+
+def test_every_model_that_radflow_makes_is_described() -> None:
+    assert MADE_OF.keys() == set(MADE_MODELS)
 
 
 def test_the_supervised_model_is_exported_when_asked_for_or_alone(
