@@ -22,7 +22,9 @@ CARD = "README.md"
 def export_model(root: Path, out: Path, *, wanted: str | None = None, dtype: str = "auto") -> FinishedRun:
     """Write a run's model to a new folder: one whole model (safetensors), processor, settings and card.
 
-    The folder appears complete or not at all, and only its owner may read it.
+    The folder appears complete or not at all, and only its owner may read it. Adapters that were trained over
+    4-bit weights are merged into those from which the 4-bit ones were made: merged into NF4 they would be
+    rounded to its 16 levels, and plain transformers could not load what was written.
 
     Args:
         wanted: "sft" or "rft"; ``None`` takes rft if the run has it.
@@ -34,10 +36,11 @@ def export_model(root: Path, out: Path, *, wanted: str | None = None, dtype: str
     """
     finished = open_finished(root, wanted)
     _require_free(out)
+    changes = {"device": "cpu", "quantization": "none"}
     if dtype == "auto":
-        policy = whole(finished.load(device="cpu"))
+        policy = whole(finished.load(**changes))
     else:  # merged in full precision, whatever is written
-        policy = whole(finished.load(device="cpu", dtype="float32"))
+        policy = whole(finished.load(**changes, dtype="float32"))
         policy.model.to(pick_dtype(dtype, "cpu"))
     partial = out.with_name(f".{out.name}.unfinished")
     shutil.rmtree(partial, ignore_errors=True)

@@ -28,8 +28,8 @@ SOURCES = {
 }
 MADE_OF = {
     "tiny": "a small LLaVA-architecture model made from nothing",
-    "efficientnet-smollm2": "a LLaVA-architecture model that radflow has made of EfficientNet-Lite0, trained on "
-    "ImageNet, and SmolLM2-135M, with a new connector between them",
+    "efficientnet-smollm2": "a LLaVA-architecture model that radflow has made of EfficientNet-Lite0, trained "
+    "on ImageNet, and SmolLM2-135M, with a new connector between them",
 }
 """What each of MADE_MODELS is, in words."""
 TAGS = ["radiology", "report-generation", "radflow", "research-only", "not-for-clinical-use"]

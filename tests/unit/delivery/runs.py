@@ -58,7 +58,8 @@ def make_run(
         make_small_efficientnet_smollm2(base, config)
     else:
         make_tiny_model(base, TEXTS, config.model.tiny, seed=1)
-    policy = load_policy(base, config.model)
+    # Adapters go into files in the same way over whole weights, and no GPU is needed to make them.
+    policy = load_policy(base, config.model.model_copy(update={"quantization": "none"}))
     for number, stage in enumerate(stages):
         policy = _trained(policy, folder / f"model-{stage}", lora=lora, seed=number)
     with RunDir.open(folder) as run:

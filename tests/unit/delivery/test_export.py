@@ -14,6 +14,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from safetensors.torch import load_file
 from tests.unit.delivery.images import write_picture
 from tests.unit.delivery.runs import make_run
 from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -198,6 +199,21 @@ def test_the_supervised_model_is_exported_when_asked_for_or_alone(
     card = (tmp_path / "b/README.md").read_text()
     assert "Reinforcement" not in card
     assert "minus SFT" not in card
+
+
+def test_adapters_over_four_bits_are_merged_into_whole_weights(exported: Path, tmp_path: Path) -> None:
+    """Those of SFT and, on them, those of RFT: the same weights as of a run that never used 4 bits."""
+    base = tmp_path / "run/model-base"
+    make_run(
+        tmp_path / "run", lora=True, overrides=(f"model.name={base}", "model.quantization=4bit")
+    )  # fmt: skip
+    export_model(tmp_path / "run", tmp_path / "out")
+    found, expected = (load_file(folder / "model.safetensors") for folder in (tmp_path / "out", exported))
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in found)
+    assert "quantization_config" not in json.loads((tmp_path / "out/config.json").read_text())
+    assert "trained over 4-bit weights" in (tmp_path / "out/README.md").read_text()
+    assert "4-bit" not in (exported / "README.md").read_text()
 
 
 def test_a_model_without_an_evaluation_says_so(tmp_path: Path) -> None:
