@@ -21,6 +21,7 @@ from radflow.data.tables import (
     read_rows,
     read_saved_dataset,
     require_columns,
+    table_suffix,
 )
 from radflow.delivery.dicom_origin import Grouping, is_dicom, read_grouping
 from radflow.errors import ConfigError, DataError
@@ -112,7 +113,7 @@ def find_given(paths: Sequence[Path], how: HowToRead) -> Given:
     """
     found = _Found()
     for path in paths:
-        if path.suffix.lower() in SUFFIXES or (path.is_dir() and is_saved_dataset(path)):
+        if table_suffix(path) in SUFFIXES or (path.is_dir() and is_saved_dataset(path)):
             if how.as_one:
                 raise ConfigError(
                     "--study is for images, and a table has a study in each row",

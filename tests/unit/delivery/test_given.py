@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,15 @@ def test_a_table_that_leads_out_of_its_folder_is_refused_with_the_option_that_he
         find_given([table], PLAIN)
     (study,) = find_given([table], HowToRead(images=tmp_path)).studies or [None]
     assert study is not None
+
+
+@pytest.mark.parametrize("name", ["t.csv.gz", "t.JSONL.GZ"])
+def test_a_compressed_table_is_a_table(name: str, tmp_path: Path) -> None:
+    write_picture(tmp_path / "1.png")
+    text = '{"id": "A", "image": "1.png"}\n' if "JSONL" in name else "id,image\nA,1.png\n"
+    (tmp_path / name).write_bytes(gzip.compress(text.encode()))
+    (study,) = find_given([tmp_path / name], PLAIN).studies
+    assert (study.study_id, study.files) == ("A", (tmp_path / "1.png",))
 
 
 def test_a_table_is_no_single_study(tmp_path: Path) -> None:
