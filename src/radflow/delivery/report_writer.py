@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from radflow.clinical.consistency import LabelConsistency
 from radflow.config import GenerationConfig
 from radflow.data.images import fit_within, read_image, write_png
+from radflow.data.sections import parse_report
 from radflow.data.sources import ImageSource
 from radflow.delivery.given import GivenStudy
 from radflow.delivery.writing import Author
-from radflow.delivery.written import WrittenReport, now, sections_of
+from radflow.delivery.written import WrittenReport, now
 from radflow.errors import ImageError
 from radflow.models.generation import generate_batch, plan_batches
 from radflow.records import Candidate, Consistency, LeftOut, Report, Study
@@ -163,7 +164,7 @@ class ReportWriter:
             for candidate in generate_batch(
                 self.author.policy, part, self.author.model, config, image_root=folder
             ):
-                report = sections_of(candidate.text)
+                report = parse_report(candidate.text)
                 found.append(Checked(candidate, report, self.checker.check(report)))
         return found
 
@@ -211,6 +212,7 @@ def _made_with(author: Author, decoding: Decoding, max_new_tokens: int, ontology
     settings = author.settings
     decides: Mapping[str, object] = {
         "weights": settings.weights,
+        "quantization": author.model.quantization,  # an export of a 4-bit run has whole weights
         "prompt": settings.prompt,
         "show_indication": settings.show_indication,
         "bf16_autocast": settings.bf16_autocast,
