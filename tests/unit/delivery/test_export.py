@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file
 from tests.unit.delivery.images import write_picture
-from tests.unit.delivery.runs import make_run
+from tests.unit.delivery.runs import SETTINGS, make_run
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from radflow.config import MADE_MODELS
@@ -24,7 +25,7 @@ from radflow.config_file import load_config
 from radflow.delivery.export import export_model
 from radflow.delivery.finished_run import open_finished
 from radflow.delivery.given import HowToRead, find_given
-from radflow.delivery.model_card import MADE_OF, Card, base_model
+from radflow.delivery.model_card import MADE_OF, Card, base_model, model_card
 from radflow.delivery.report_writer import Decoding, ReportWriter
 from radflow.delivery.writing import open_author, read_settings, save_settings, settings_of_run
 from radflow.delivery.written import WrittenReport
@@ -98,6 +99,47 @@ def test_settings_travel_with_the_model(exported: Path, lora_run: Path) -> None:
     known = json.loads((exported / "radflow.json").read_text())
     assert known == settings_of_run(open_finished(lora_run)).model_dump()
     assert (known["prompt"], known["max_images"], known["image_long_side"]) == ("Write about it.", 2, 64)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "views"),
+    [
+        (("data.views=frontal", "data.phantoms.lateral=false"), "frontal"),
+        (("data.views=all",), "all"),
+        (("data.source=mimic_cxr", "data.views=frontal"), "frontal"),
+        (("data.source=table", "data.views=frontal"), "all"),  # a table knows no views and keeps all
+    ],
+)
+def test_the_views_of_the_training_studies_travel_with_the_model(
+    overrides: tuple[str, ...], views: str, lora_run: Path
+) -> None:
+    finished = open_finished(lora_run)
+    config = load_config(None, overrides=[*SETTINGS, *overrides])
+    assert settings_of_run(replace(finished, config=config)).views == views
+
+
+@pytest.mark.parametrize(
+    ("shown", "told", "untold"),
+    [
+        ({}, "It sees only the images and the indication: no earlier", "trained with"),
+        ({"show_indication": False}, "It sees only the images: no earlier", "trained with"),
+        ({"show_comparison": True}, "trained with the comparison in its prompt", "no earlier study"),
+        (
+            {"show_comparison": True, "show_previous": True},
+            "trained with the comparison and the patient's previous report in its prompt",
+            "no earlier study",
+        ),
+    ],
+)
+def test_the_card_says_what_the_model_is_shown(
+    shown: dict[str, bool], told: str, untold: str, lora_run: Path
+) -> None:
+    finished = open_finished(lora_run)
+    model = finished.config.model.model_copy(update=shown)
+    run = replace(finished, config=finished.config.model_copy(update={"model": model}))
+    limits = model_card(Card.of(run, settings_of_run(run), name="x", imports=[])).split("## Limits")[1]
+    assert told in limits
+    assert untold not in limits.replace(told, "")
 
 
 def test_an_ontology_of_ones_own_goes_along(lora_run: Path, tmp_path: Path) -> None:

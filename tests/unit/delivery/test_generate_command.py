@@ -259,6 +259,20 @@ def test_an_exported_folder_writes_too(cli: Cli, lora_run: Path, tmp_path: Path)
     assert rows(tmp_path / "r.jsonl")[0].model == "lora/model-rft"
 
 
+def test_a_model_that_read_more_than_it_is_shown_is_warned_of_once(
+    cli: Cli, lora_run: Path, tmp_path: Path
+) -> None:
+    assert cli("export", lora_run, "-o", "mine")[0] == 0
+    pictures = [write_picture(tmp_path / f"{n}.png", seed=n) for n in range(2)]
+    assert "in its prompt" not in cli("generate", "--model", "mine", *pictures)[2]
+    settings = json.loads((tmp_path / "mine/radflow.json").read_text())
+    (tmp_path / "mine/radflow.json").write_text(json.dumps({**settings, "show_previous": True}))
+    code, out, err = cli("generate", "--model", "mine", *pictures)
+    assert code == 0
+    assert err.count("trained with the patient's previous report in its prompt") == 1
+    assert "in its prompt" not in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -34,6 +34,17 @@ def test_a_folder_groups_dicom_by_study_frontal_first_and_leaves_pictures_alone(
     assert found.ignored == 1
 
 
+def test_images_of_a_study_stand_in_the_order_of_training(tmp_path: Path) -> None:
+    """As those of MIMIC-CXR do: an AP AXIAL view is a frontal one, and PA comes before AP."""
+    views = ["LL", "", "AP AXIAL", "AP", "PA", "SWIMMERS"]
+    files = {
+        view: write_dicom(tmp_path / f"{number}.dcm", number=number, ViewPosition=view or None)
+        for number, view in enumerate(views)
+    }
+    (study,) = find_given([tmp_path], PLAIN).studies
+    assert study.files == tuple(files[view] for view in ("PA", "AP", "AP AXIAL", "", "LL", "SWIMMERS"))
+
+
 def test_a_study_over_two_folders_is_one(tmp_path: Path) -> None:
     files = [write_dicom(tmp_path / name / "x.dcm", number=n) for n, name in enumerate("ab")]
     (study,) = find_given([tmp_path / "a", tmp_path / "b"], PLAIN).studies
