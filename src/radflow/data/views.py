@@ -52,6 +52,6 @@ def view_rank(view: str | None) -> int:
 
 
 def kept_views(data: DataConfig) -> Literal["frontal", "all"]:
-    """Which views the studies of a run keep; all where their source knows none, whatever `data.views` says."""
+    """Which views the studies of a run keep, `data.views` or not: all where their source knows none."""
     is_carotid = data.source == "phantoms" and data.phantoms.modality == "carotid"
     return data.views if data.source in KNOWN_TO and not is_carotid else "all"

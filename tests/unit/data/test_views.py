@@ -7,21 +7,8 @@ from hypothesis import strategies as st
 
 from radflow.data.views import choose_views, view_rank
 
-VIEWS = [
-    "PA",
-    "AP",
-    "AP AXIAL",
-    "PA LLD",
-    "frontal",
-    "",
-    None,
-    "LL",
-    "RL",
-    "XTABLE LATERAL",
-    "lateral",
-    "LAO",
-]
-FRONTAL = VIEWS[:5]
+FRONTAL = ["PA", "AP", "AP AXIAL", "PA LLD", "frontal"]
+VIEWS = [*FRONTAL, "", None, "LL", "RL", "XTABLE LATERAL", "lateral", "LAO"]
 SOME = st.lists(st.sampled_from(VIEWS), max_size=8)
 
 
