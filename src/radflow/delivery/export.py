@@ -35,6 +35,7 @@ def export_model(root: Path, out: Path, *, wanted: str | None = None, dtype: str
         ModelError: the model can't be loaded.
     """
     finished = open_finished(root, wanted)
+    out = out.resolve()  # "." has no name, and a relative path no place once its folder is gone
     _require_free(out)
     changes = {"device": "cpu", "quantization": "none"}
     if dtype == "auto":
@@ -46,10 +47,8 @@ def export_model(root: Path, out: Path, *, wanted: str | None = None, dtype: str
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True, mode=0o700)
-        _write(policy, finished, partial, name=out.resolve().name)
-        if out.is_dir():
-            out.rmdir()
-        partial.rename(out)
+        _write(policy, finished, partial, name=out.name)
+        _publish(partial, out)
     except OSError as error:
         what = f"the folder can't be written: {error.strerror or type(error).__name__}"
         raise RunError(what, where=str(out), next_step="Free space, or name another folder.") from None
@@ -76,6 +75,17 @@ def _write(policy: Policy, finished: FinishedRun, folder: Path, *, name: str) ->
     save_settings(settings, folder)
     card = Card.of(finished, settings, name=name, imports=own_modules(policy.model))
     write_text_atomically(folder / CARD, model_card(card))
+
+
+def _publish(partial: Path, out: Path) -> None:
+    """Give a finished folder its name; an empty one that is there is filled: somebody may stand in it."""
+    if not out.is_dir():
+        partial.rename(out)
+        return
+    out.chmod(0o700)
+    # Last what nothing can be loaded without: a folder that was only begun is no model.
+    for path in sorted(partial.iterdir(), key=lambda path: path.name == "config.json"):
+        path.rename(out / path.name)
 
 
 def own_modules(model: Any) -> list[str]:

@@ -272,6 +272,21 @@ def test_a_folder_with_files_is_never_written_over(lora_run: Path, tmp_path: Pat
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
 
 
+def test_the_folder_that_one_stands_in_is_filled_if_it_is_empty(
+    whole_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here").chmod(0o755)
+    monkeypatch.chdir(tmp_path / "here")
+    export_model(whole_run, Path())
+    assert Path("config.json").is_file()  # in the folder of before, not in a new one at its place
+    assert stat.S_IMODE(Path().stat().st_mode) == 0o700
+    assert Path("README.md").read_text().split("---\n", 2)[2].startswith("\n# here\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
+    with pytest.raises(RunError, match="not empty"):
+        export_model(whole_run, Path())
+
+
 def test_what_is_no_run_or_no_model_of_one_is_told(whole_run: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no finished model"):
         export_model(tmp_path, tmp_path / "out")
