@@ -51,8 +51,14 @@ def export(
         f"model-{finished.system} -> [bold]{escape(str(out))}[/]; read its README.md before you share it"
     )
     if push is not None:
-        address = push_folder(out, push, is_public=public)
-        console.print(f"{'public' if public else 'private'}: {escape(address)}", soft_wrap=True)
+        pushed = push_folder(out, push, is_public=public)
+        console.print(
+            f"{'private' if pushed.is_private else 'public'}: {escape(pushed.address)}", soft_wrap=True
+        )
+        if public and pushed.is_private:
+            console.print(
+                "[yellow]warning:[/] it was there already, and --public opens new repositories only"
+            )
 
 
 @models.command()

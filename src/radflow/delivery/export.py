@@ -22,7 +22,9 @@ CARD = "README.md"
 def export_model(root: Path, out: Path, *, wanted: str | None = None, dtype: str = "auto") -> FinishedRun:
     """Write a run's model to a new folder: one whole model (safetensors), processor, settings and card.
 
-    The folder appears complete or not at all, and only its owner may read it.
+    The folder appears complete or not at all, and only its owner may read it. Adapters that were trained over
+    4-bit weights are merged into those from which the 4-bit ones were made: merged into NF4 they would be
+    rounded to its 16 levels, and plain transformers could not load what was written.
 
     Args:
         wanted: "sft" or "rft"; ``None`` takes rft if the run has it.
@@ -33,20 +35,20 @@ def export_model(root: Path, out: Path, *, wanted: str | None = None, dtype: str
         ModelError: the model can't be loaded.
     """
     finished = open_finished(root, wanted)
+    out = out.resolve()  # "." has no name, and a relative path no place once its folder is gone
     _require_free(out)
+    changes = {"device": "cpu", "quantization": "none"}
     if dtype == "auto":
-        policy = whole(finished.load(device="cpu"))
+        policy = whole(finished.load(**changes))
     else:  # merged in full precision, whatever is written
-        policy = whole(finished.load(device="cpu", dtype="float32"))
+        policy = whole(finished.load(**changes, dtype="float32"))
         policy.model.to(pick_dtype(dtype, "cpu"))
     partial = out.with_name(f".{out.name}.unfinished")
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True, mode=0o700)
-        _write(policy, finished, partial, name=out.resolve().name)
-        if out.is_dir():
-            out.rmdir()
-        partial.rename(out)
+        _write(policy, finished, partial, name=out.name)
+        _publish(partial, out)
     except OSError as error:
         what = f"the folder can't be written: {error.strerror or type(error).__name__}"
         raise RunError(what, where=str(out), next_step="Free space, or name another folder.") from None
@@ -75,8 +77,19 @@ def _write(policy: Policy, finished: FinishedRun, folder: Path, *, name: str) ->
     write_text_atomically(folder / CARD, model_card(card))
 
 
+def _publish(partial: Path, out: Path) -> None:
+    """Give a finished folder its name; an empty one that is there is filled: somebody may stand in it."""
+    if not out.is_dir():
+        partial.rename(out)
+        return
+    out.chmod(0o700)
+    # Last what nothing can be loaded without: a folder that was only begun is no model.
+    for path in sorted(partial.iterdir(), key=lambda path: path.name == "config.json"):
+        path.rename(out / path.name)
+
+
 def own_modules(model: Any) -> list[str]:
-    """Modules of radflow that must be imported before transformers knows the model's classes."""
+    """Modules of radflow whose ``register`` must be called before transformers knows the model's classes."""
     names = {type(module).__module__ for module in model.modules()}
     return sorted(name for name in names if name.split(".")[0] == "radflow")
 

@@ -46,7 +46,7 @@ class FinishedRun:
         """The chosen model, whole or as an adapter on the SFT model.
 
         Args:
-            changes: settings of ``model`` that are for this machine only: device, dtype.
+            changes: settings of ``model`` that decide how it is loaded only: device, dtype, quantization.
 
         Raises:
             ModelError: nothing loadable there.

@@ -88,6 +88,12 @@ def write_reports(asked: Asked) -> Outcome:
             where="--indication, --indication-column",
             next_step="Leave it out, or train with model.show_indication: true.",
         )
+    if missing := author.settings.never_given:
+        console.print(
+            f"[yellow]warning:[/] the model was trained with {' and '.join(missing)} in its prompt and is "
+            "shown none here: it may write otherwise than it was evaluated",
+            soft_wrap=True,
+        )
     is_open = asked.how.allow_missing_preamble
     writer = ReportWriter(
         author,

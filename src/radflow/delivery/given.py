@@ -21,12 +21,12 @@ from radflow.data.tables import (
     read_rows,
     read_saved_dataset,
     require_columns,
+    table_suffix,
 )
+from radflow.data.views import view_rank
 from radflow.delivery.dicom_origin import Grouping, is_dicom, read_grouping
 from radflow.errors import ConfigError, DataError
 from radflow.records import LeftOut
-
-FRONTAL = ("AP", "PA")
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def find_given(paths: Sequence[Path], how: HowToRead) -> Given:
     """
     found = _Found()
     for path in paths:
-        if path.suffix.lower() in SUFFIXES or (path.is_dir() and is_saved_dataset(path)):
+        if table_suffix(path) in SUFFIXES or (path.is_dir() and is_saved_dataset(path)):
             if how.as_one:
                 raise ConfigError(
                     "--study is for images, and a table has a study in each row",
@@ -178,13 +178,8 @@ def _grouped(found: _Found, how: HowToRead) -> Iterator[GivenStudy]:
                 LeftOut(study_id=study_uid, reason="several_patients", detail=str(members[0][0].parent))
             )
             continue
-        members.sort(key=lambda member: (_view_rank(member[1].view), member[1].place, str(member[0])))
+        members.sort(key=lambda member: (view_rank(member[1].view), member[1].place, str(member[0])))
         yield _study(study_uid, str(members[0][0].parent), [file for file, _ in members], how)
-
-
-def _view_rank(view: str) -> int:
-    """Frontal views first, unknown ones next, as in the studies that models are trained on."""
-    return 0 if view in FRONTAL else 1 if not view else 2
 
 
 def _as_one(studies: Sequence[GivenStudy], how: HowToRead) -> GivenStudy:

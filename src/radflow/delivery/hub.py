@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx2
 from huggingface_hub import HfApi, get_token
@@ -25,15 +26,19 @@ def require_token() -> str:
     return token
 
 
-def push(folder: Path, name: str, *, is_public: bool = False) -> str:
+class Pushed(NamedTuple):
+    """Where the files are, and who may read them: what the hub says, not what was asked for."""
+
+    address: str
+    is_private: bool
+
+
+def push(folder: Path, name: str, *, is_public: bool = False) -> Pushed:
     """Upload the files of a folder into a model repository, which is made if it isn't there.
 
     Args:
-        name: USER/MODEL on the hub that HF_ENDPOINT names.
-        is_public: anyone may read it.
-
-    Returns:
-        Address of the repository.
+        name: USER/MODEL on the hub that HF_ENDPOINT names; MODEL alone is one of the token's owner.
+        is_public: anyone may read it, if it is made now: one that is there keeps its visibility.
 
     Raises:
         ModelError: no token, no such hub, no right to write, or a repository that is public already though a
@@ -42,14 +47,17 @@ def push(folder: Path, name: str, *, is_public: bool = False) -> str:
     api = HfApi(token=require_token())
     try:
         address = api.create_repo(name, private=not is_public, exist_ok=True)
-        if not is_public and not api.model_info(name).private:
-            # An existing repository keeps its visibility, whatever is asked for when it is opened.
+        # An existing repository keeps its visibility, whatever is asked for when it is opened.
+        is_private = bool(api.model_info(address.repo_id).private)
+        if not is_public and not is_private:
             raise ModelError(
                 "the repository is there already and public; nothing was uploaded",
                 where=f"--push {name}",
                 next_step="Name another one, make it private on the hub, or add --public.",
             )
-        api.upload_folder(repo_id=name, folder_path=folder, commit_message="Model exported by radflow")
+        api.upload_folder(
+            repo_id=address.repo_id, folder_path=folder, commit_message="Model exported by radflow"
+        )
     except HFValidationError:
         raise ModelError(
             "not the name of a model repository",
@@ -71,4 +79,4 @@ def push(folder: Path, name: str, *, is_public: bool = False) -> str:
             where=f"--push {name}",
             next_step=f"Check the network. The export is kept: {folder}",
         ) from None
-    return str(address)
+    return Pushed(str(address), is_private)

@@ -26,6 +26,12 @@ SOURCES = {
     "mimic_cxr": "MIMIC-CXR",
     "table": "a table of the user's own",
 }
+MADE_OF = {
+    "tiny": "a small LLaVA-architecture model made from nothing",
+    "efficientnet-smollm2": "a LLaVA-architecture model that radflow has made of EfficientNet-Lite0, trained "
+    "on ImageNet, and SmolLM2-135M, with a new connector between them",
+}
+"""What each of MADE_MODELS is, in words."""
 TAGS = ["radiology", "report-generation", "radflow", "research-only", "not-for-clinical-use"]
 PARTS = {"report": "whole report", "findings": "Findings", "impression": "Impression"}
 IN_INDEX = ("bleu-4", "rouge-l", "rules-label-f1", "lexicon-graph-partial", "consistency-rate", "truth-f1")
@@ -40,7 +46,7 @@ class Card:
         name: of the exported folder.
         finished: the run.
         settings: how the model is asked to write.
-        imports: modules of radflow that its classes need.
+        imports: modules of radflow whose ``register`` must be called before transformers knows its classes.
         summary: the evaluation of the run; empty without one, or where it isn't of this model.
     """
 
@@ -78,6 +84,7 @@ def model_card(card: Card) -> str:
     body = environment.get_template("model_card.md.jinja").render(
         card=card,
         base=base_model(card),
+        made_of=MADE_OF.get(card.finished.config.model.name, "a model from a local folder"),
         source=_source(card),
         data=card.finished.manifests.get("prepare", {}).get("facts", {}),
         stages=list(_stages(card)),
@@ -94,9 +101,9 @@ def model_card(card: Card) -> str:
 
 def base_model(card: Card) -> str | None:
     """The hub's name of what was fine-tuned; ``None`` for a model made on the spot or in a local folder."""
-    name = card.finished.config.model.name
-    is_local = name == "tiny" or PurePath(name).is_absolute() or name.startswith((".", "~"))
-    return None if is_local else name
+    model = card.finished.config.model
+    is_local = PurePath(model.name).is_absolute() or model.name.startswith((".", "~"))
+    return None if is_local or model.is_made else model.name
 
 
 def _front_matter(card: Card) -> str:

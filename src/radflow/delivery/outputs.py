@@ -126,7 +126,10 @@ class Rows:
 
 
 class ReportFolder:
-    """A folder, private to its owner: a file for each report in one format, and reports.jsonl with all rows.
+    """A folder: a file for each report in one format, and reports.jsonl with all rows.
+
+    The files are private to their owner, and so is the folder if it is made here; one that was there may have
+    been opened to others for a reason, and keeps its permissions.
 
     A report's file is written before its row: a row without a file can't be, and a file without a row is
     written again.

@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 from radflow.clinical.consistency import LabelConsistency
 from radflow.config import GenerationConfig
 from radflow.data.images import fit_within, read_image, write_png
+from radflow.data.sections import parse_report
 from radflow.data.sources import ImageSource
+from radflow.data.views import choose_views
+from radflow.delivery.dicom_origin import read_grouping
 from radflow.delivery.given import GivenStudy
 from radflow.delivery.writing import Author
-from radflow.delivery.written import WrittenReport, now, sections_of
+from radflow.delivery.written import WrittenReport, now
 from radflow.errors import ImageError
 from radflow.models.generation import generate_batch, plan_batches
 from radflow.records import Candidate, Consistency, LeftOut, Report, Study
@@ -107,7 +110,12 @@ class ReportWriter:
         """Which of the study's images were prepared, at most as many as the model was trained on."""
         places: list[int] = []
         left_out: list[LeftOut] = []
-        for place, image in enumerate(study.images):
+        fitting = self._fitting(study)
+        if not fitting:
+            detail = "the model was trained on frontal views only"
+            left_out.append(LeftOut(study_id=study.study_id, reason="no_frontal_view", detail=detail))
+        for place in fitting:
+            image = study.images[place]
             if len(places) == self.author.settings.max_images:
                 break
             try:
@@ -119,6 +127,21 @@ class ReportWriter:
                 write_png(pixels, folder / f"{number}-{place}.png")
                 places.append(place)
         return places, left_out
+
+    def _fitting(self, study: GivenStudy) -> list[int]:
+        """Which of the study's images have a view that the model was trained on, in the study's order."""
+        places = range(len(study.images))
+        if self.author.settings.views == "all":
+            return list(places)
+        views = [self._view(image) for image in study.images]
+        return sorted(choose_views(places, views.__getitem__, frontal_only=True))
+
+    def _view(self, image: ImageSource) -> str:
+        """What the header of a DICOM file says; nothing is known of other images."""
+        if not isinstance(image, Path):
+            return ""
+        grouping = read_grouping(image, allow_missing_preamble=self.allow_missing_preamble)
+        return grouping.view if grouping else ""
 
     def _pixels(self, image: ImageSource) -> NDArray[np.uint8]:
         if isinstance(image, Path):
@@ -163,7 +186,7 @@ class ReportWriter:
             for candidate in generate_batch(
                 self.author.policy, part, self.author.model, config, image_root=folder
             ):
-                report = sections_of(candidate.text)
+                report = parse_report(candidate.text)
                 found.append(Checked(candidate, report, self.checker.check(report)))
         return found
 
@@ -211,9 +234,11 @@ def _made_with(author: Author, decoding: Decoding, max_new_tokens: int, ontology
     settings = author.settings
     decides: Mapping[str, object] = {
         "weights": settings.weights,
+        "quantization": author.model.quantization,  # an export of a 4-bit run has whole weights
         "prompt": settings.prompt,
         "show_indication": settings.show_indication,
         "bf16_autocast": settings.bf16_autocast,
+        "views": settings.views,
         "image_long_side": settings.image_long_side,
         "max_images": settings.max_images,
         "max_new_tokens": max_new_tokens,

@@ -6,10 +6,12 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from radflow.config import ModelConfig, RunConfig
+from radflow.data.views import kept_views
 from radflow.delivery.finished_run import FinishedRun, open_finished
 from radflow.errors import ConfigError, ModelError
 from radflow.jsonl import write_json
@@ -26,6 +28,8 @@ class WritingSettings(BaseModel):
 
     Attributes:
         prompt, show_indication, bf16_autocast: as in ``model`` of the settings.
+        show_comparison, show_previous: likewise; what is written for comes with neither.
+        views: which views its studies had: frontal only, or all, as where their source knows none.
         image_long_side, max_images: as in ``data``.
         max_new_tokens: length limit of a report.
         ontology: what checks its reports by.
@@ -37,13 +41,25 @@ class WritingSettings(BaseModel):
 
     prompt: str = Field(PLAIN.model.prompt, min_length=1)
     show_indication: bool = PLAIN.model.show_indication
+    show_comparison: bool = PLAIN.model.show_comparison
+    show_previous: bool = PLAIN.model.show_previous
     bf16_autocast: bool = PLAIN.model.bf16_autocast
+    views: Literal["frontal", "all"] = "all"
     image_long_side: int = Field(PLAIN.data.image_long_side, ge=16, le=8192)
     max_images: int = Field(PLAIN.data.max_images, ge=1)
     max_new_tokens: int = Field(PLAIN.evaluate.generation.max_new_tokens, ge=1)
     ontology: str = PLAIN.evaluate.ontology
     model: str = "model"
     weights: str = ""
+
+    @property
+    def never_given(self) -> tuple[str, ...]:
+        """What it was trained to read beside the images, and `radflow generate` doesn't show it."""
+        texts = (
+            (self.show_comparison, "the comparison"),
+            (self.show_previous, "the patient's previous report"),
+        )
+        return tuple(name for is_shown, name in texts if is_shown)
 
     def for_model(self, *, device: str, dtype: str = "auto", name: str = "folder") -> ModelConfig:
         """These settings as those of a model."""
@@ -52,6 +68,8 @@ class WritingSettings(BaseModel):
                 "name": name,
                 "prompt": self.prompt,
                 "show_indication": self.show_indication,
+                "show_comparison": self.show_comparison,
+                "show_previous": self.show_previous,
                 "bf16_autocast": self.bf16_autocast,
                 "device": device,
                 "dtype": dtype,
@@ -73,6 +91,9 @@ def settings_of_run(finished: FinishedRun) -> WritingSettings:
     return WritingSettings(
         prompt=config.model.prompt,
         show_indication=config.model.show_indication,
+        show_comparison=config.model.show_comparison,
+        show_previous=config.model.show_previous,
+        views=kept_views(config.data),
         bf16_autocast=config.model.bf16_autocast,
         image_long_side=config.data.image_long_side,
         max_images=config.data.max_images,

@@ -8,8 +8,7 @@ from datetime import datetime
 from unicodedata import category
 
 from radflow import __version__
-from radflow.data.sections import parse_report
-from radflow.records import Consistency, Record, Report
+from radflow.records import Consistency, Record
 
 NOTICE = (
     "Machine-written by research software, not verified by a person. Not a medical device: not for the care "
@@ -85,10 +84,6 @@ def uid_of(name: str) -> str:
 
 def now() -> str:
     return datetime.now().astimezone().isoformat(timespec="seconds")
-
-
-def sections_of(text: str) -> Report:
-    return parse_report(text)
 
 
 def disagreement(report: WrittenReport) -> str | None:

@@ -20,7 +20,8 @@ from tests.unit.data.mimic_tree import (
 
 from radflow.config import DataConfig, RunConfig
 from radflow.data.sources import SourceStudy
-from radflow.data.sources.mimic_cxr import choose_views, read_mimic_cxr
+from radflow.data.sources.mimic_cxr import read_mimic_cxr
+from radflow.data.views import choose_views
 from radflow.errors import DataError
 from radflow.jsonl import read_jsonl
 from radflow.models.prompts import prompt_messages
@@ -122,9 +123,10 @@ def test_view_code_stands_in_for_an_empty_view_position(tree: Path) -> None:
 def test_views_are_ranked() -> None:
     views = ["SWIMMERS", "XTABLE LATERAL", "", "AP LLD", "LL", "AP", "PA", "LAO", "AP"]
     images = [(Path(str(number)), str(number), view) for number, view in enumerate(views)]
-    ranked = [view for _, _, view in choose_views(images, frontal_only=False)]
+    ranked = [view for _, _, view in choose_views(images, lambda image: image[2], frontal_only=False)]
     assert ranked == ["PA", "AP", "AP", "AP LLD", "", "XTABLE LATERAL", "LL", "SWIMMERS", "LAO"]
-    assert [name for _, name, _ in choose_views(images, frontal_only=True)] == ["6", "5", "8", "3"]
+    frontal = choose_views(images, lambda image: image[2], frontal_only=True)
+    assert [name for _, name, _ in frontal] == ["6", "5", "8", "3"]
 
 
 def test_group_that_was_not_downloaded_is_not_missed(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,25 +18,32 @@ class Hub:
     """What it was asked for.
 
     Attributes:
-        exists_public: the repository is there already and public.
+        exists: visibility of the repository, if it is there already.
         token: the only one that may write.
         created: bodies of requests for a repository.
         files: path -> content of what was committed.
         tokens: of all requests that write.
+        models: the repositories that requests were about, its making aside.
     """
 
-    exists_public: bool = False
+    exists: str | None = None
     token: str = "secret"
     url: str = ""
     created: list[dict[str, Any]] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
     tokens: set[str | None] = field(default_factory=set)
+    models: set[str] = field(default_factory=set)
 
     @property
     def visibilities(self) -> list[str]:
         """What was asked for; clients before 2.0 say it by a flag."""
         flags = {True: "private", False: "public", None: "as the hub likes"}
         return [body.get("visibility") or flags[body.get("private")] for body in self.created]
+
+    def note(self, path: str) -> None:
+        """Which repository a request is about: /api/models/USER/MODEL/..., or without USER/."""
+        if match := re.match(r"/api/models/([^?]+?)(/preupload/.*|/commit/.*|/revision/.*)?(\?.*)?$", path):
+            self.models.add(match[1])
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -53,17 +61,23 @@ class Hub:
 def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            private = not hub.exists_public
+            hub.note(self.path)
+            visibility = hub.exists or next(reversed(hub.visibilities), None)
+            if visibility is None:
+                self._answer(404, {"error": "no such repository"})
+                return
+            private = visibility == "private"
             self._answer(200, {"id": "me/model", "private": private, "sha": "0" * 40, "siblings": []})
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            hub.note(self.path)
             hub.tokens.add(self.headers.get("Authorization"))
             if self.headers.get("Authorization") != f"Bearer {hub.token}":
                 self._answer(401, {"error": "no such user"})
             elif self.path == "/api/repos/create":
                 hub.created.append(json.loads(body))
-                self._answer(409 if hub.exists_public else 200, {"url": f"{hub.url}/me/model"})
+                self._answer(409 if hub.exists else 200, {"url": f"{hub.url}/me/model"})
             elif "/preupload/" in self.path:
                 names = [file["path"] for file in json.loads(body)["files"]]
                 files = [{"path": name, "uploadMode": "regular", "shouldIgnore": False} for name in names]

@@ -7,12 +7,16 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from radflow.config import RunConfig
 from radflow.config_file import load_config
 from radflow.jsonl import write_json
-from radflow.models.tiny import make_tiny_model
+from radflow.models.efficientnet_lite import EfficientNetLiteConfig, EfficientNetLiteModel
+from radflow.models.efficientnet_smollm2 import END, PAD, START, make_tokenizer, write_model
+from radflow.models.tiny import make_processor, make_tiny_model
 from radflow.models.vlm import Policy, load_policy
+from radflow.models.vocabulary import cut_backend, kept_tokens
 from radflow.run_dir import RunDir
 
 SETTINGS = (
@@ -38,13 +42,24 @@ SUMMARY = {
 }
 
 
-def make_run(folder: Path, *, lora: bool = False, stages: tuple[str, ...] = ("sft", "rft")) -> RunConfig:
+def make_run(
+    folder: Path,
+    *,
+    lora: bool = False,
+    stages: tuple[str, ...] = ("sft", "rft"),
+    overrides: tuple[str, ...] = (),
+) -> RunConfig:
     """A run folder with finished models; with LoRA, model-rft is an adapter on the merged model-sft."""
-    config = load_config(None, overrides=[*SETTINGS, *(["model.language=lora"] if lora else [])])
+    settings = [*SETTINGS, *(["model.language=lora"] if lora else []), *overrides]
+    config = load_config(None, overrides=settings)
     folder.mkdir(mode=0o700)
     base = folder / "model-base"
-    make_tiny_model(base, TEXTS, config.model.tiny, seed=1)
-    policy = load_policy(base, config.model)
+    if config.model.name == "efficientnet-smollm2":
+        make_small_efficientnet_smollm2(base, config)
+    else:
+        make_tiny_model(base, TEXTS, config.model.tiny, seed=1)
+    # Adapters go into files in the same way over whole weights, and no GPU is needed to make them.
+    policy = load_policy(base, config.model.model_copy(update={"quantization": "none"}))
     for number, stage in enumerate(stages):
         policy = _trained(policy, folder / f"model-{stage}", lora=lora, seed=number)
     with RunDir.open(folder) as run:
@@ -60,6 +75,25 @@ def make_run(folder: Path, *, lora: bool = False, stages: tuple[str, ...] = ("sf
         write_json(run.path("summary.json"), SUMMARY)
         _finish(run, "evaluate", config, {}, ("summary.json",))
     return config
+
+
+def make_small_efficientnet_smollm2(folder: Path, config: RunConfig) -> None:
+    """The same joining as of the pretrained parts, with small random ones."""
+    tokenizer = make_processor(TEXTS, config.model.tiny).tokenizer
+    tokenizer.add_special_tokens({"additional_special_tokens": [PAD, START, END]})
+    torch.manual_seed(1)
+    vision = EfficientNetLiteConfig(
+        stem_channels=8, stages=[[1, 3, 1, 1, 8], [1, 3, 2, 2, 8]], taps=[0, 1], image_size=32
+    )
+    language = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=1,
+        num_attention_heads=4, num_key_value_heads=2, tie_word_embeddings=True,
+    )  # fmt: skip
+    kept = kept_tokens(tokenizer, [*TEXTS, "user\n", "assistant\n"], specials=(PAD, START, END))
+    write_model(
+        folder, vision=EfficientNetLiteModel(vision), language=LlamaForCausalLM(language),
+        tokenizer=make_tokenizer(cut_backend(tokenizer, kept)), kept=kept, layers=None, seed=0,
+    )  # fmt: skip
 
 
 def _trained(policy: Policy, folder: Path, *, lora: bool, seed: int) -> Policy:

@@ -153,6 +153,18 @@ def test_a_bad_file_is_told_counted_and_listed(cli: Cli, whole_run: Path, tmp_pa
     assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o700
 
 
+def test_a_folder_that_was_there_keeps_its_permissions_and_its_reports_are_private(
+    cli: Cli, whole_run: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out").chmod(0o755)
+    picture = write_picture(tmp_path / "a.png")
+    assert cli("generate", "--run", whole_run, picture, "-o", "out")[0] == 0
+    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o755
+    written = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "out").iterdir()}
+    assert written == dict.fromkeys(("a.png.txt", "reports.jsonl", "left_out.jsonl"), 0o600)
+
+
 def test_the_exit_code_tells_when_nothing_worked(cli: Cli, whole_run: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"no image")
     assert cli("generate", "--run", whole_run, "bad.png", "gone.dcm")[0] == 1
@@ -257,6 +269,20 @@ def test_an_exported_folder_writes_too(cli: Cli, lora_run: Path, tmp_path: Path)
     picture = write_picture(tmp_path / "a.png")
     assert cli("generate", "--model", "mine", picture, "-o", "r.jsonl")[0] == 0
     assert rows(tmp_path / "r.jsonl")[0].model == "lora/model-rft"
+
+
+def test_a_model_that_read_more_than_it_is_shown_is_warned_of_once(
+    cli: Cli, lora_run: Path, tmp_path: Path
+) -> None:
+    assert cli("export", lora_run, "-o", "mine")[0] == 0
+    pictures = [write_picture(tmp_path / f"{n}.png", seed=n) for n in range(2)]
+    assert "in its prompt" not in cli("generate", "--model", "mine", *pictures)[2]
+    settings = json.loads((tmp_path / "mine/radflow.json").read_text())
+    (tmp_path / "mine/radflow.json").write_text(json.dumps({**settings, "show_previous": True}))
+    code, out, err = cli("generate", "--model", "mine", *pictures)
+    assert code == 0
+    assert err.count("trained with the patient's previous report in its prompt") == 1
+    assert "in its prompt" not in out
 
 
 @pytest.mark.parametrize(

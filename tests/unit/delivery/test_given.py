@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,17 @@ def test_a_folder_groups_dicom_by_study_frontal_first_and_leaves_pictures_alone(
     files = {study.study_id: study.files for study in found.studies}
     assert files == {STUDY: (frontal, lateral), f"{STUDY}.7": (other,), "d.png": (picture,)}
     assert found.ignored == 1
+
+
+def test_images_of_a_study_stand_in_the_order_of_training(tmp_path: Path) -> None:
+    """As those of MIMIC-CXR do: an AP AXIAL view is a frontal one, and PA comes before AP."""
+    views = ["LL", "", "AP AXIAL", "AP", "PA", "SWIMMERS"]
+    files = {
+        view: write_dicom(tmp_path / f"{number}.dcm", number=number, ViewPosition=view or None)
+        for number, view in enumerate(views)
+    }
+    (study,) = find_given([tmp_path], PLAIN).studies
+    assert study.files == tuple(files[view] for view in ("PA", "AP", "AP AXIAL", "", "LL", "SWIMMERS"))
 
 
 def test_a_study_over_two_folders_is_one(tmp_path: Path) -> None:
@@ -88,6 +100,15 @@ def test_a_table_that_leads_out_of_its_folder_is_refused_with_the_option_that_he
         find_given([table], PLAIN)
     (study,) = find_given([table], HowToRead(images=tmp_path)).studies or [None]
     assert study is not None
+
+
+@pytest.mark.parametrize("name", ["t.csv.gz", "t.JSONL.GZ"])
+def test_a_compressed_table_is_a_table(name: str, tmp_path: Path) -> None:
+    write_picture(tmp_path / "1.png")
+    text = '{"id": "A", "image": "1.png"}\n' if "JSONL" in name else "id,image\nA,1.png\n"
+    (tmp_path / name).write_bytes(gzip.compress(text.encode()))
+    (study,) = find_given([tmp_path / name], PLAIN).studies
+    assert (study.study_id, study.files) == ("A", (tmp_path / "1.png",))
 
 
 def test_a_table_is_no_single_study(tmp_path: Path) -> None:

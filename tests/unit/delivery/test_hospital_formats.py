@@ -16,10 +16,11 @@ from pydicom.dataset import Dataset
 from tests.unit.delivery.images import SERIES, STUDY, write_dicom, write_picture
 
 from radflow.clinical.consistency import LabelConsistency
+from radflow.data.sections import parse_report
 from radflow.delivery.dicom_origin import StudyOrigin, read_origin
 from radflow.delivery.fhir import diagnostic_report
 from radflow.delivery.structured_report import sr_bytes, structured_report
-from radflow.delivery.written import NOTICE, WrittenReport, as_text, sections_of
+from radflow.delivery.written import NOTICE, WrittenReport, as_text
 
 AGREES = "FINDINGS: Small left pleural effusion.\nIMPRESSION: Small left pleural effusion."
 DISAGREES = "FINDINGS: No pneumothorax.\nIMPRESSION: Large right pneumothorax."
@@ -28,7 +29,7 @@ RULES = LabelConsistency()
 
 
 def written(text: str = AGREES, **changes: Any) -> WrittenReport:
-    report = sections_of(text)
+    report = parse_report(text)
     values = {
         "study_id": "s1", "text": text, "findings": report.findings, "impression": report.impression,
         "other": report.other, "finished": True, "tokens": 9, "consistency": RULES.check(report),

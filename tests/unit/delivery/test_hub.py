@@ -31,21 +31,33 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_all_files_arrive_in_a_private_repository(hub: Hub, folder: Path) -> None:
-    push(folder, "me/model")
+    assert push(folder, "me/model") == (f"{hub.url}/me/model", True)
     assert hub.files == {path.name: path.read_bytes() for path in folder.iterdir()}
     assert hub.visibilities == ["private"]
     assert hub.tokens == {"Bearer secret"}
 
 
 def test_public_only_when_asked_for(hub: Hub, folder: Path) -> None:
-    push(folder, "me/model", is_public=True)
+    assert push(folder, "me/model", is_public=True) == (f"{hub.url}/me/model", False)
     assert hub.visibilities == ["public"]
 
 
+def test_a_private_repository_stays_private_and_is_called_so(hub: Hub, folder: Path) -> None:
+    hub.exists = "private"
+    assert push(folder, "me/model", is_public=True).is_private
+    assert set(hub.files) == {path.name for path in folder.iterdir()}
+
+
+def test_a_name_without_a_user_is_one_repository_throughout(hub: Hub, folder: Path) -> None:
+    """The hub makes me/model of it; model alone would be another repository, or none."""
+    push(folder, "model")
+    assert hub.models == {"me/model"}
+
+
 def test_a_repository_that_is_public_already_gets_nothing(hub: Hub, folder: Path) -> None:
-    hub.exists_public = True
+    hub.exists = "public"
     with pytest.raises(ModelError, match="public; nothing was uploaded"):
-        push(folder, "me/model")
+        assert push(folder, "me/model") == (f"{hub.url}/me/model", True)
     assert hub.files == {}
 
 

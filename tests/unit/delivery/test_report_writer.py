@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.delivery.images import write_picture
+from tests.unit.delivery.images import write_dicom, write_picture
 
 from radflow.config import GenerationConfig
 from radflow.delivery import report_writer
@@ -151,6 +152,53 @@ def test_a_study_shows_no_more_images_than_the_model_was_trained_on(author: Auth
     (row,) = (row for row in rows if isinstance(row, WrittenReport))
     assert row.images == (str(files[1]), str(files[2]))
     assert row.left_out == 2
+
+
+@pytest.mark.parametrize(
+    ("views", "shown"),
+    [
+        (["LL", "PA", "AP AXIAL"], [1, 2]),
+        (["LL", None, "LATERAL"], [1]),  # an unknown view stands in
+        (["LL", None, "AP"], [2]),
+        (["LL", "SWIMMERS"], []),
+    ],
+)
+def test_a_model_of_frontal_views_is_shown_no_other(
+    views: list[str | None], shown: list[int], author: Author, tmp_path: Path
+) -> None:
+    """However many images it takes, and in the given order."""
+    files = [
+        write_dicom(tmp_path / f"{number}.dcm", number=number, ViewPosition=view)
+        for number, view in enumerate(views)
+    ]
+    settings = author.settings.model_copy(update={"views": "frontal", "max_images": 8})
+    studies = find_given(files, HowToRead(as_one=True)).studies
+    (row,) = write(replace(author, settings=settings), studies)
+    if shown:
+        assert isinstance(row, WrittenReport)
+        assert row.images == tuple(str(files[place]) for place in shown)
+        assert row.left_out == len(files) - len(shown)
+    else:
+        assert isinstance(row, LeftOut)
+        assert row.reason == "no_frontal_view"
+
+
+def test_an_unreadable_frontal_image_is_not_replaced_by_a_lateral_one(author: Author, tmp_path: Path) -> None:
+    files = [
+        write_dicom(tmp_path / "1.dcm", number=1, ViewPosition="PA"),
+        write_dicom(tmp_path / "2.dcm", number=2, ViewPosition="LL"),
+    ]
+    content = files[0].read_bytes()
+    files[0].write_bytes(content[: len(content) - 800])
+    settings = author.settings.model_copy(update={"views": "frontal"})
+    rows = write(replace(author, settings=settings), find_given(files, HowToRead(as_one=True)).studies)
+    assert [(type(row), getattr(row, "reason", None)) for row in rows] == [(LeftOut, "unreadable_image")]
+
+
+def test_all_views_are_shown_to_a_model_of_all(author: Author, tmp_path: Path) -> None:
+    file = write_dicom(tmp_path / "1.dcm", ViewPosition="LL")
+    (row,) = write(author, find_given([file], HowToRead()).studies)
+    assert isinstance(row, WrittenReport)
 
 
 def test_the_indication_reaches_the_model(author: Author, tmp_path: Path) -> None:

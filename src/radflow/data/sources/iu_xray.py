@@ -37,6 +37,7 @@ from radflow.data.sources.iu_xray_images import (
     read_views,
 )
 from radflow.data.tables import read_rows, require_columns
+from radflow.data.views import choose_views
 from radflow.errors import DataError
 from radflow.records import LeftOut, Report
 
@@ -103,7 +104,7 @@ def _admit(
         listed = len(entry.image_keys)
         reason = "image_file_missing" if listed else "no_image_listed"
         return LeftOut(study_id=entry.study_id, reason=reason, detail=f"{listed} listed, 0 on disk")
-    chosen = _choose_views(found, frontal_only=data.views == "frontal")
+    chosen = choose_views(found, lambda image: image[1], frontal_only=data.views == "frontal")
     if not chosen:
         return LeftOut(study_id=entry.study_id, reason="no_frontal_view", detail="data.views: frontal")
     if lacking := missing_section(entry.report, data.require):
@@ -118,20 +119,6 @@ def _admit(
         comparison=entry.comparison,
         metadata={**entry.codings, "views": [view for _, view in chosen]},
     )
-
-
-def _choose_views(
-    images: list[tuple[Path, View | None]], *, frontal_only: bool
-) -> list[tuple[Path, View | None]]:
-    """Frontal images first, then unknown, then lateral, each in the collection's order.
-
-    With `frontal_only`, images of unknown view stand in only where none is known to be frontal.
-    """
-    order: tuple[View | None, ...] = ("frontal", None, "lateral")
-    if not frontal_only:
-        return sorted(images, key=lambda image: order.index(image[1]))
-    frontal, unknown = ([image for image in images if image[1] == view] for view in order[:2])
-    return frontal or unknown
 
 
 def _read_entries(root: Path) -> list[Entry | LeftOut]:

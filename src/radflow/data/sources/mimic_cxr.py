@@ -28,6 +28,7 @@ from radflow.data.sources.checks import (
 )
 from radflow.data.sources.mimic_sections import official_report
 from radflow.data.sources.mimic_tables import ListedStudy, MimicTables, find_tables
+from radflow.data.views import choose_views
 from radflow.errors import DataError
 from radflow.records import LeftOut, Report
 
@@ -184,7 +185,8 @@ def _admit(
     if not found:
         detail = f"{len(entry.images)} listed, 0 on disk"
         return LeftOut(study_id=study_id, reason="image_file_missing", detail=detail)
-    chosen = choose_views(found, frontal_only=data.views == "frontal")[: data.max_images]
+    chosen = choose_views(found, lambda image: image[2], frontal_only=data.views == "frontal")
+    chosen = chosen[: data.max_images]
     if not chosen:
         return LeftOut(study_id=study_id, reason="no_frontal_view", detail="data.views: frontal")
     lacking = missing_section(report, data.require)
@@ -201,35 +203,6 @@ def _admit(
         previous=previous if entry.when is not None else None,
         metadata={"dicom_ids": [name for _, name, _ in chosen], "views": [view for _, _, view in chosen]},
     )
-
-
-Image = tuple[Path, str, str]
-"""File, dicom_id, view."""
-
-
-def choose_views(images: list[Image], *, frontal_only: bool) -> list[Image]:
-    """PA, AP, other frontal ones (AXIAL, LLD, ...), unknown, lateral, the rest; each in the table's order.
-
-    With `frontal_only`, images of unknown view stand in only where none is known to be frontal.
-    """
-    ranked = sorted(images, key=lambda image: _rank(image[2]))
-    if not frontal_only:
-        return ranked
-    frontal = [image for image in ranked if _rank(image[2]) < UNKNOWN]
-    return frontal or [image for image in ranked if _rank(image[2]) == UNKNOWN]
-
-
-UNKNOWN = 3
-
-
-def _rank(view: str) -> int:
-    if view in ("PA", "AP"):
-        return 0 if view == "PA" else 1
-    if view.startswith(("PA ", "AP ")):
-        return 2
-    if not view:
-        return UNKNOWN
-    return 4 if view in ("LL", "RL") or "LATERAL" in view else 5
 
 
 def _patient_folder(tree: Path, subject: str) -> Path:
