@@ -43,7 +43,7 @@ def diagnostic_report(report: WrittenReport, origin: StudyOrigin) -> dict[str, A
         "effectiveDateTime": _date(origin.values.get("StudyDate")),
         "issued": report.created,
         "imagingStudy": _study(origin),
-        "conclusion": "\n".join([*remarks(report), printable(report.impression or report.text)]),
+        "conclusion": "\n".join([*remarks(report), printable(report.impression or "")]).rstrip(),
         "presentedForm": [
             {
                 "contentType": "text/plain; charset=utf-8",

@@ -13,7 +13,7 @@ from radflow.delivery.given import Given, GivenStudy, HowToRead, find_given
 from radflow.delivery.outputs import Output, Terminal, checked_format, open_output
 from radflow.delivery.report_writer import Decoding, ReportWriter
 from radflow.delivery.writing import open_author
-from radflow.delivery.written import NOTICE, WrittenReport, disagreement_kinds
+from radflow.delivery.written import NOTICE, WrittenReport, disagreement_kinds, lacking_sections
 from radflow.errors import ConfigError
 from radflow.records import LeftOut
 from radflow.terminal import console, progress_bar
@@ -29,6 +29,7 @@ class Outcome:
     written: int = 0
     kept: int = 0
     disagree: int = 0
+    incomplete: int = 0
     failed: set[str] = field(default_factory=set)
     left_out: list[LeftOut] = field(default_factory=list)
 
@@ -40,6 +41,7 @@ class Outcome:
         parts = [f"{self.written} written"]
         parts += [f"{self.kept} were there already"] if self.kept else []
         parts += [f"{self.disagree} with sections that disagree"] if self.disagree else []
+        parts += [f"{self.incomplete} without Findings or Impression"] if self.incomplete else []
         parts += [f"{len(self.failed)} failed"] if self.failed else []
         reasons = Counter(item.reason.replace("_", " ") for item in self.left_out)
         told = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
@@ -160,6 +162,7 @@ def _note(item: LeftOut, outcome: Outcome) -> None:
 
 def _warn(report: WrittenReport, outcome: Outcome, *, is_printed: bool) -> None:
     """Where the report itself isn't printed, its id and the kind of disagreement, not what it says."""
+    outcome.incomplete += bool(lacking_sections(report))
     if not report.consistency.problems:
         return
     outcome.disagree += 1

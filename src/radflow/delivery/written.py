@@ -95,6 +95,12 @@ def disagreement(report: WrittenReport) -> str | None:
     return f"Warning: Findings and Impression disagree: {told}"
 
 
+def lacking_sections(report: WrittenReport) -> list[str]:
+    """Of Findings and Impression those that the report doesn't have: nothing was checked then."""
+    sections = {"Findings": report.findings, "Impression": report.impression}
+    return [name for name, text in sections.items() if not text]
+
+
 def disagreement_kinds(report: WrittenReport) -> str:
     """The same for a log: how many of which kind, nothing of what the report says."""
     counts = Counter(problem.kind for problem in report.consistency.problems)
@@ -105,6 +111,8 @@ def remarks(report: WrittenReport) -> list[str]:
     """What has to stand beside this report, the notice first."""
     warning = disagreement(report)
     found = [report.notice, *([warning] if warning else [])]
+    if lacking := lacking_sections(report):
+        found.append(f"Warning: the report has no {' and no '.join(lacking)}.")
     if not report.finished:
         found.append("Warning: the report was cut at the length limit.")
     if report.left_out:

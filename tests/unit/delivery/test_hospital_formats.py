@@ -134,6 +134,18 @@ def test_a_disagreement_is_told_in_every_form(origin: StudyOrigin) -> None:
     assert warning not in as_text(written())
 
 
+def test_a_section_that_lacks_is_told_in_every_form(origin: StudyOrigin) -> None:
+    """Nothing could be compared then, and silence would read as agreement."""
+    report = written("FINDINGS: Clear lungs.")
+    warning = "the report has no Impression"
+    resource = diagnostic_report(report, origin)
+    assert warning in as_text(report)
+    assert warning in resource["conclusion"]
+    assert "Clear lungs" not in resource["conclusion"]
+    assert any(warning in text for _, text in texts(read_sr(report, origin)))
+    assert "no Findings and no Impression" in as_text(written(""))
+
+
 def test_uids_are_the_reports_own() -> None:
     """The same row always gives the same document; another text never takes its place."""
     first, again = (structured_report(written(), StudyOrigin()) for _ in range(2))
