@@ -71,23 +71,21 @@ def read_jsonl(kind: type[R], path: Path) -> Iterator[R]:
                 raise RunError(f"not a {kind.__name__} row", where=f"{path}:{number}") from None
 
 
-class Appender(Generic[R]):
-    """An append-only JSONL file of one kind of record, open for more rows.
+class _GrowingFile:
+    """A file that lines are appended to, with a torn last line cut off.
 
-    Opening keeps every complete line and cuts off a torn last one, so that a run killed at any moment goes
-    on where it was. When `append` returns, rows are with the operating system: a killed process loses none.
-    Only closing forces them through to the device, so a power cut may cost rows, which are then made again.
+    When `_write` returns, lines are with the operating system: a killed process loses none. Only closing
+    forces them through to the device, so a power cut may cost some.
     """
 
-    def __init__(self, path: Path, kind: type[R]) -> None:
-        self.path = path
+    _handle: IO[bytes]
+
+    def _mend(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         _cut_torn_line(path)
-        self.rows: list[R] = list(read_jsonl(kind, path)) if path.exists() else []
-        self._handle: IO[bytes] = path.open("ab")
 
-    def append(self, rows: Iterable[R]) -> None:
-        self._handle.write("".join(row.model_dump_json() + "\n" for row in rows).encode())
+    def _write(self, lines: bytes) -> None:
+        self._handle.write(lines)
         self._handle.flush()
 
     def __enter__(self) -> Self:
@@ -101,7 +99,24 @@ class Appender(Generic[R]):
         self._handle.close()
 
 
-class IndexedAppender(Generic[R]):
+class Appender(_GrowingFile, Generic[R]):
+    """An append-only JSONL file of one kind of record, open for more rows.
+
+    Opening keeps every complete line and cuts off a torn last one, so that a run killed at any moment goes
+    on where it was. Rows that a power cut costs are made again.
+    """
+
+    def __init__(self, path: Path, kind: type[R]) -> None:
+        self.path = path
+        self._mend(path)
+        self.rows: list[R] = list(read_jsonl(kind, path)) if path.exists() else []
+        self._handle = path.open("ab")
+
+    def append(self, rows: Iterable[R]) -> None:
+        self._write("".join(row.model_dump_json() + "\n" for row in rows).encode())
+
+
+class IndexedAppender(_GrowingFile, Generic[R]):
     """Like `Appender`, for files larger than memory: of each row only the key and its place are held.
 
     Args:
@@ -110,14 +125,13 @@ class IndexedAppender(Generic[R]):
 
     def __init__(self, path: Path, kind: type[R], *, key: Callable[[R], str]) -> None:
         self._kind, self._key = kind, key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _cut_torn_line(path)
+        self._mend(path)
         self._places: dict[str, int] = {}
         self._end = 0
         if path.exists():
             for row, size in zip(read_jsonl(kind, path), _line_sizes(path), strict=True):
                 self._add(row, size)
-        self._handle: IO[bytes] = path.open("a+b")
+        self._handle = path.open("a+b")
 
     def _add(self, row: R, size: int) -> None:
         self._places[self._key(row)] = self._end
@@ -127,10 +141,8 @@ class IndexedAppender(Generic[R]):
         return key in self._places
 
     def append(self, row: R) -> None:
-        """When this returns, the row is with the operating system: a killed process doesn't lose it."""
         line = row.model_dump_json().encode() + b"\n"
-        self._handle.write(line)
-        self._handle.flush()
+        self._write(line)
         self._add(row, len(line))
 
     def read(self, key: str) -> R:
@@ -141,16 +153,6 @@ class IndexedAppender(Generic[R]):
         """
         self._handle.seek(self._places[key])
         return self._kind.model_validate_json(self._handle.readline())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._handle.flush()
-        os.fsync(self._handle.fileno())
-        self._handle.close()
 
 
 def _line_sizes(path: Path) -> Iterator[int]:
