@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from radflow.cli_options import IdColumn, OntologyName, Overrides, ReportColumn,
 from radflow.config_file import load_config
 from radflow.errors import ConfigError, JudgeError
 from radflow.terminal import console, print_result
+
+if TYPE_CHECKING:
+    from radflow.clinical.judge import Judge
 
 texts = typer.Typer()
 
@@ -133,8 +136,7 @@ def consistency(
     console.print(f"{counts} -> {out}", markup=False, soft_wrap=True)
     if judge is not None:
         console.print(judge.tally.line(settings), markup=False, soft_wrap=True)
-        failed = counts.failures.total()
-        _require_an_answer(settings.base_url, answered=counts.reports - failed, failed=failed)
+        _require_an_answer(judge)
 
 
 @texts.command()
@@ -194,8 +196,7 @@ def criticality(
     if isinstance(judge, JudgeCriticality):
         client = judge.judge
         console.print(client.tally.line(client.config), markup=False, soft_wrap=True)
-        answered = counts.total() - counts[None]
-        _require_an_answer(client.config.base_url, answered=answered, failed=counts[None])
+        _require_an_answer(client)
     if against is not None:
         rates = triage_rates(pairs)
         for name, rate in rates._asdict().items():
@@ -207,12 +208,12 @@ def criticality(
         )
 
 
-def _require_an_answer(url: str, *, answered: int, failed: int) -> None:
-    """Raises JudgeError when the judge was asked and no report has a verdict."""
-    if failed and not answered:
+def _require_an_answer(judge: Judge) -> None:
+    """Raises JudgeError when the judge was asked and answered nothing; the output tells of each failure."""
+    if judge.tally.failures and not judge.tally.answered:
         raise JudgeError(
-            "no report has a verdict: the judge answered nothing",
-            where=f"judge.base_url {url}",
+            f"the judge answered none of {judge.tally.failures.total()} questions",
+            where=f"judge.base_url {judge.config.base_url}",
             next_step="Is a server running there? The output holds the kinds of failure; docs/judges.md says "
             "how to set a judge up. Then run the same command again.",
         )

@@ -192,6 +192,6 @@ def test_a_judge_that_answers_nothing_is_an_error(cli: Cli, tmp_path: Path, comm
     options = [word for setting in settings for word in ("--set", setting)]
     code, out, err = cli(command, "reports.csv", "-o", "out.jsonl", "--backend", "judge", *options)
     assert (code, out) == (1, "")
-    assert "the judge answered nothing" in err
+    assert "the judge answered none of 1 questions" in err
     assert url in err
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 1

@@ -129,8 +129,18 @@ def test_the_command_finds_the_sections_of_whole_reports(tmp_path: Path) -> None
 
 def test_a_failing_judge_gives_typed_rows_that_are_counted(tmp_path: Path) -> None:
     source = tmp_path / "in.csv"
-    source.write_text("id,findings,impression\na,Left opacity Zyxomorph.,Pneumonia.\n", encoding="utf-8")
-    with JudgeServer(refuses) as server:
+    lines = (
+        "id,findings,impression",
+        "a,Left opacity Zyxomorph.,Pneumonia.",
+        "b,Left effusion.,No effusion.",
+    )
+    source.write_text("\n".join(lines), encoding="utf-8")
+
+    def refuses_one(request: dict[str, Any], number: int) -> Reply:
+        asks_for_it = "Zyxomorph" in payload_of(request)["findings"]
+        return (refuses if asks_for_it else finds_a_problem_in_effusions)(request, number)
+
+    with JudgeServer(refuses_one) as server:
         said = run(
             source,
             "-o",
