@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
@@ -45,13 +46,13 @@ class Sums(Protocol):
         ...
 
 
-class _OfValues:
+class _OfValues(ABC):
     """What means over studies share; `values` gives a number for each study, NaN for one without score."""
 
     is_mean: ClassVar[bool] = True
 
-    def values(self, stored: Matrix) -> Matrix:
-        raise NotImplementedError
+    @abstractmethod
+    def values(self, stored: Matrix) -> Matrix: ...
 
     def rows(self, stored: Matrix) -> Matrix:
         values = self.values(stored)
