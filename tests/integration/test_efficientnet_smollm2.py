@@ -69,15 +69,25 @@ def kept(language: tuple[Any, Any], studies: list[Study]) -> list[int]:
 def folder(language: tuple[Any, Any], kept: list[int], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same joining as of the pretrained parts, with small random ones."""
     to = tmp_path_factory.mktemp("parts") / "model"
+    write_model(
+        to, vision=_seeing(), language=_copy(language[0]),
+        tokenizer=make_tokenizer(cut_backend(language[1], kept)), kept=kept, layers=None, seed=0,
+    )  # fmt: skip
+    return to
+
+
+def _seeing() -> EfficientNetLiteModel:
+    """A small vision tower, whose batch norms have seen something."""
     torch.manual_seed(2)
     vision = EfficientNetLiteModel(
         EfficientNetLiteConfig(stem_channels=8, stages=STAGES, taps=[1, 2], image_size=32)
     )
-    write_model(
-        to, vision=vision, language=_copy(language[0]),
-        tokenizer=make_tokenizer(cut_backend(language[1], kept)), kept=kept, layers=None, seed=0,
-    )  # fmt: skip
-    return to
+    for name, statistics in vision.named_buffers():
+        if name.endswith("running_mean"):
+            statistics.uniform_(-0.2, 0.2)
+        elif name.endswith("running_var"):
+            statistics.uniform_(0.5, 2.0)
+    return vision.eval()
 
 
 def _copy(model: LlamaForCausalLM) -> LlamaForCausalLM:
@@ -95,6 +105,17 @@ def test_the_language_model_writes_as_before(
         before = language[0](input_ids=torch.tensor(kept)[places]).logits[..., kept]
         after = model(input_ids=places).logits[..., : len(kept)]
     assert torch.allclose(before, after, atol=1e-4)
+
+
+def test_the_eyes_see_as_before(folder: Path, small_config: RunConfig) -> None:
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        before = _seeing()(images).last_hidden_state
+        for model in (
+            AutoModelForImageTextToText.from_pretrained(folder).eval(),
+            load_policy(folder, small_config.model).model.eval(),
+        ):
+            assert torch.equal(model.model.vision_tower(images).last_hidden_state, before)
 
 
 def test_an_image_fills_its_places_and_the_turns_are_smollm2s(

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel, initialization
 from transformers.modeling_outputs import BaseModelOutput
 
 LITE0_STAGES = [
@@ -191,10 +191,12 @@ class EfficientNetLiteModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
+        """transformers calls it on loaded modules too and guards what was loaded, if it is written by its own
+        functions: ``BatchNorm2d.reset_parameters`` would forget the running statistics at every load."""
         if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out")
-        elif isinstance(module, nn.BatchNorm2d):
-            module.reset_parameters()
+            initialization.kaiming_normal_(module.weight, mode="fan_out")
+        else:
+            super()._init_weights(module)  # type: ignore[no-untyped-call]
 
 
 def register() -> None:
