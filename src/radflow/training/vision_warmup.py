@@ -3,7 +3,7 @@
 A small transformer that learns to write learns the wording first; the image comes late or, within minutes
 on a CPU, not at all (docs/results.md has the numbers). Predicting which words and word pairs a report holds
 from the pooled image features needs no decoder and gives every image a dense signal. Only training reports
-are used. A pretrained encoder starts from what it knows, at a lower rate.
+are used. A pretrained encoder stays as it is, and only the connector learns what of it counts.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from radflow.training.augment import augment_image
 BATCH = 16
 MEASURED = 256
 LEARNING_RATE = 1e-3
-PRETRAINED_RATE = 3e-4
 WEIGHT_DECAY = 0.05
 MIN_SHARE, MAX_SHARE = 0.01, 0.9
 WORD = re.compile(r"[a-z]+")
@@ -45,13 +44,13 @@ def warm_up_vision(
     seed: int,
     pretrained: bool = False,
 ) -> float:
-    """Train vision encoder and connector in place; the language model stays as it is.
+    """Train vision encoder and connector in place, or only the connector; the language model stays as it is.
 
     Args:
         epochs: passes over the studies.
         augment: move and recolour the images as SFT does.
-        pretrained: encoder and language model are trained already: the new connector is fitted to the one's
-            features first, and writes on the scale of the other's embeddings.
+        pretrained: encoder and language model are trained already: the encoder is frozen, the new connector
+            is fitted to its features first, and writes on the scale of the language model's embeddings.
 
     Returns:
         Mean weighted binary cross-entropy over the last epoch.
@@ -63,12 +62,15 @@ def warm_up_vision(
         if pretrained:
             fit_connector(policy, studies[:MEASURED], image_root=image_root)
     generator = random.Random(seed)
-    vision = list(policy.model.model.vision_tower.parameters())
-    new = [*policy.model.model.multi_modal_projector.parameters(), *head.parameters()]
-    rates = [PRETRAINED_RATE if pretrained else LEARNING_RATE, LEARNING_RATE]
-    optimiser = torch.optim.AdamW([{"params": vision}, {"params": new}], weight_decay=WEIGHT_DECAY)
+    learning = [*policy.model.model.multi_modal_projector.parameters(), *head.parameters()]
+    policy.model.model.vision_tower.requires_grad_(not pretrained)
+    if not pretrained:
+        learning = [*policy.model.model.vision_tower.parameters(), *learning]
+    optimiser = torch.optim.AdamW(learning, weight_decay=WEIGHT_DECAY)
     steps = epochs * -(-len(studies) // BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, total_steps=steps + 1, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, LEARNING_RATE, total_steps=steps + 1, pct_start=0.1
+    )
     policy.model.train()
     mean_loss = float("nan")
     with progress_bar() as progress:
@@ -83,7 +85,7 @@ def warm_up_vision(
                 counts = [len(study.images) for study in batch]
                 loss = head.loss(policy.model, pixels, targets[rows].to(policy.device), counts)
                 loss.backward()  # type: ignore[no-untyped-call]
-                nn.utils.clip_grad_norm_(vision + new, 1.0)
+                nn.utils.clip_grad_norm_(learning, 1.0)
                 optimiser.step()
                 optimiser.zero_grad()
                 schedule.step()
@@ -91,7 +93,7 @@ def warm_up_vision(
                 progress.update(task, advance=1, note=f"loss {loss.item():.4f}")
             mean_loss = total / len(studies)
             console.print(f"vision warm-up, epoch {epoch + 1}/{epochs}: loss {mean_loss:.4f}")
-    spread = float(policy.model.get_input_embeddings().weight.std()) if pretrained else 1.0
+    spread = float(policy.model.get_input_embeddings().weight.detach().std()) if pretrained else 1.0
     standardise_connector(policy, studies[:MEASURED], image_root=image_root, spread=spread)
     return mean_loss
 
