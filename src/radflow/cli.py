@@ -120,6 +120,7 @@ def _run_stages(
     folder = out or Path("runs") / config.stem
     # The libraries' own bars and notices would tear ours apart. Set before they are imported.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     from radflow.stages.pipeline import run_stages
 
