@@ -46,7 +46,7 @@ def main() -> None:
         for round_number in range(arguments.rounds):
             with Appender(Path(folder) / f"{round_number}.jsonl", Candidate) as into:
                 facts = generate_reports(
-                    policy, studies, config.model, how, image_root=root, into=into, seed=0
+                    lambda: policy, studies, config.model, how, image_root=root, into=into, seed=0
                 )
             batched.append(facts.tokens / facts.seconds)
             started = time.perf_counter()

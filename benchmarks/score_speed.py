@@ -65,7 +65,7 @@ def seconds(names: str | list[str], reports: list[str], count: int) -> tuple[flo
     pairs = list(cases(reports, count))
     collected = Collected(plan.metrics, plan.parts)
     start = time.process_time()
-    for batch in score_cases(pairs, plan, system="x", workers=1):
+    for batch in score_cases(pairs, plan, system="x"):
         collected.add(batch)
     scored = time.process_time()
     summarise(collected, samples=1000, confidence=0.95, seed=0)

@@ -1,8 +1,9 @@
 """Every setting of every stage: its default, one sentence, its bounds. One YAML file holds a whole run.
 
 Frozen and strict: an unknown key is an error. The sections lie by theme in `config_data`, `config_model`,
-`config_training`, `config_judge` and `config_scoring`; import them from here. Reading files, overrides and
-messages live in `config_file`. None of these imports torch, so that `radflow config` answers at once.
+`config_training`, `config_judge`, `config_scoring` and `config_engine`; import them from here. Reading files,
+overrides and messages live in `config_file`. None of these imports torch, so that `radflow config` answers at
+once.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from radflow.config_data import (
     SplitConfig,
     TableConfig,
 )
+from radflow.config_engine import IN_PROCESS, EngineConfig
 from radflow.config_judge import AnnotateConfig, JudgeConfig, host_of, is_loopback
 from radflow.config_model import (
     MADE_MODELS,
@@ -45,13 +47,48 @@ from radflow.config_types import (
 )
 
 __all__ = [
-    "ASKS_JUDGE", "CAROTID_IMAGES", "COUNT_IF_SET", "DECIDING_OF_JUDGE", "ENV_PATTERN", "MADE_MODELS",
-    "PREVIOUS_KNOWN_TO", "READ_ONLY_WITH", "AnnotateConfig", "CompositeConfig",
-    "ControlConfig", "DataConfig", "DataPath", "EfficientNetSmolLM2Config", "EngineConfig", "EvaluateConfig",
-    "ExploreConfig", "Fraction", "FromCommandLine", "GenerationConfig", "JudgeConfig", "LoraConfig",
-    "MimicConfig", "ModelConfig", "ModelName", "PhantomsConfig", "Positive", "RFTConfig", "ReportConfig",
-    "RewardConfig", "RunConfig", "SFTConfig", "Section", "SectionsConfig", "SplitConfig", "StageName",
-    "TableConfig", "TinyConfig", "host_of", "is_loopback", "settings_of",
+    "ASKS_JUDGE",
+    "CAROTID_IMAGES",
+    "COUNT_IF_SET",
+    "DECIDING_OF_JUDGE",
+    "ENV_PATTERN",
+    "IN_PROCESS",
+    "MADE_MODELS",
+    "PREVIOUS_KNOWN_TO",
+    "READ_ONLY_WITH",
+    "AnnotateConfig",
+    "CompositeConfig",
+    "ControlConfig",
+    "DataConfig",
+    "DataPath",
+    "EfficientNetSmolLM2Config",
+    "EngineConfig",
+    "EvaluateConfig",
+    "ExploreConfig",
+    "Fraction",
+    "FromCommandLine",
+    "GenerationConfig",
+    "JudgeConfig",
+    "LoraConfig",
+    "MimicConfig",
+    "ModelConfig",
+    "ModelName",
+    "PhantomsConfig",
+    "Positive",
+    "RFTConfig",
+    "ReportConfig",
+    "RewardConfig",
+    "RunConfig",
+    "SFTConfig",
+    "Section",
+    "SectionsConfig",
+    "SplitConfig",
+    "StageName",
+    "TableConfig",
+    "TinyConfig",
+    "host_of",
+    "is_loopback",
+    "settings_of",
 ]  # fmt: skip
 
 StageName = Literal["prepare", "sft", "explore", "annotate", "rft", "control", "evaluate", "report"]
@@ -59,12 +96,6 @@ StageName = Literal["prepare", "sft", "explore", "annotate", "rft", "control", "
 
 class ReportConfig(Section):
     cases: int = Field(20, ge=0, description="Cases shown in the HTML report.")
-
-
-class EngineConfig(Section):
-    workers: int = Field(
-        0, ge=0, le=256, description="Processes for per-row work; 0 takes all cores, 1 stays in this process."
-    )
 
 
 class RunConfig(Section):

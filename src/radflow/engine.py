@@ -12,9 +12,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from itertools import islice
 from typing import Protocol, TypeVar
 
+from radflow.config import IN_PROCESS, EngineConfig
 from radflow.errors import RadflowError, RunError
 from radflow.records import RowFailure
 from radflow.terminal import progress_bar
@@ -35,15 +37,22 @@ WINDOW_CHUNKS_PER_WORKER = 4
 
 
 def map_rows(
-    function: Callable[[T], R], rows: Iterable[T], *, workers: int, label: str, total: int | None = None
+    function: Callable[[T], R],
+    rows: Iterable[T],
+    *,
+    label: str,
+    engine: EngineConfig = IN_PROCESS,
+    total: int | None = None,
+    chunk: int = CHUNK,
 ) -> Iterator[R | RowFailure]:
     """Apply ``function`` to every row and yield results in the rows' order.
 
-    At most ``workers * 4 * 8`` rows are in flight, so memory stays flat however many rows there are. Ctrl-C
-    stops at once; whatever the caller has stored by then is kept.
+    At most ``workers * 4 * chunk`` rows are in flight, so memory stays flat however many rows there are.
+    Ctrl-C stops at once; whatever the caller has stored by then is kept.
 
     Args:
-        workers: processes; 0 takes all cores, 1 stays in this process.
+        engine: where it runs: in this process, in several of this machine, or on a Ray cluster.
+        chunk: rows that a process takes at once.
         label: what the progress bar says.
         total: number of rows if known, for the time left.
 
@@ -52,10 +61,9 @@ def map_rows(
 
     Raises:
         OSError: the function could not read or write; that concerns all rows.
-        RunError: a worker process died (killed, out of memory).
+        RunError: a worker process died (killed, out of memory), on a cluster again and again.
     """
-    count = workers or os.cpu_count() or 1
-    results = _local(function, rows) if count == 1 else _pooled(function, rows, count)
+    results = _results(function, rows, engine, chunk)
     with progress_bar() as progress:
         task = progress.add_task(label, total=total, note="")
         failures = 0
@@ -63,6 +71,24 @@ def map_rows(
             failures += isinstance(result, RowFailure)
             progress.update(task, advance=1, note=f"{failures} failed" if failures else "")
             yield result
+
+
+def _results(
+    function: Callable[[T], R], rows: Iterable[T], engine: EngineConfig, chunk: int
+) -> Iterator[R | RowFailure]:
+    if engine.backend == "ray":
+        from radflow.engine_ray import on_ray
+
+        return on_ray(partial(attempt_chunk, function), chunks_of(rows, chunk), engine)
+    workers = engine.workers or os.cpu_count() or 1
+    return _local(function, rows) if workers == 1 else _pooled(function, chunks_of(rows, chunk), workers)
+
+
+def chunks_of(rows: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of ``size`` rows, the last one shorter; rows are taken when they are asked for."""
+    source = iter(rows)
+    while chunk := list(islice(source, size)):
+        yield chunk
 
 
 def _local(function: Callable[[T], R], rows: Iterable[T]) -> Iterator[R | RowFailure]:
@@ -81,22 +107,20 @@ def _attempt(function: Callable[[T], R], row: T) -> R | RowFailure:
         return RowFailure(study_id=row.study_id, kind=type(error).__name__, message="unexpected error")
 
 
-def _attempt_chunk(function: Callable[[T], R], rows: list[T]) -> list[R | RowFailure]:
+def attempt_chunk(function: Callable[[T], R], rows: list[T]) -> list[R | RowFailure]:
+    """The result or the failure of each row."""
     return [_attempt(function, row) for row in rows]
 
 
-def _pooled(function: Callable[[T], R], rows: Iterable[T], workers: int) -> Iterator[R | RowFailure]:
+def _pooled(function: Callable[[T], R], chunks: Iterator[list[T]], workers: int) -> Iterator[R | RowFailure]:
     # spawn, not fork: a forked child of a process that has used torch threads can hang.
     context = multiprocessing.get_context("spawn")
-    source = iter(rows)
     pending: deque[Future[list[R | RowFailure]]] = deque()
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_interrupts_to_parent)
     try:
         while True:
-            while len(pending) < workers * WINDOW_CHUNKS_PER_WORKER and (
-                chunk := list(islice(source, CHUNK))
-            ):
-                pending.append(pool.submit(_attempt_chunk, function, chunk))
+            for chunk in islice(chunks, workers * WINDOW_CHUNKS_PER_WORKER - len(pending)):
+                pending.append(pool.submit(attempt_chunk, function, chunk))
             if not pending:
                 return
             yield from pending.popleft().result()

@@ -32,7 +32,7 @@ def _write(
     path: Path, policy: Policy, studies: list[Study], config: RunConfig, how: GenerationConfig, root: Path
 ) -> bytes:
     with Appender(path, Candidate) as into:
-        generate_reports(policy, studies, config.model, how, image_root=root, into=into, seed=5)
+        generate_reports(lambda: policy, studies, config.model, how, image_root=root, into=into, seed=5)
     return path.read_bytes()
 
 

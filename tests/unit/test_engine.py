@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from radflow.config import EngineConfig
 from radflow.engine import CHUNK, WINDOW_CHUNKS_PER_WORKER, map_rows
 from radflow.errors import ImageError, RunError
 from radflow.records import RowFailure
@@ -50,18 +51,18 @@ def kills_its_worker(row: Number) -> int:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_results_come_in_the_order_of_the_rows(workers: int) -> None:
-    results = list(map_rows(squared, numbers(100), workers=workers, label="square"))
+    results = list(map_rows(squared, numbers(100), engine=EngineConfig(workers=workers), label="square"))
     assert results == [value**2 for value in range(100)]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_no_rows_give_no_results(workers: int) -> None:
-    assert list(map_rows(squared, [], workers=workers, label="square")) == []
+    assert list(map_rows(squared, [], engine=EngineConfig(workers=workers), label="square")) == []
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_bad_row_becomes_a_typed_failure_and_the_others_go_on(workers: int) -> None:
-    results = list(map_rows(fails_on_some, numbers(10), workers=workers, label="fail"))
+    results = list(map_rows(fails_on_some, numbers(10), engine=EngineConfig(workers=workers), label="fail"))
     assert [result for result in results if isinstance(result, int)] == [0, 1, 2, 4, 6, 7, 8, 9]
     assert results[3] == RowFailure(
         study_id="s3", kind="ImageError", message="damaged (a.png)\nExport it again."
@@ -72,14 +73,14 @@ def test_bad_row_becomes_a_typed_failure_and_the_others_go_on(workers: int) -> N
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_message_of_an_unexpected_error_is_not_kept(workers: int) -> None:
-    results = list(map_rows(fails_on_some, numbers(10), workers=workers, label="fail"))
+    results = list(map_rows(fails_on_some, numbers(10), engine=EngineConfig(workers=workers), label="fail"))
     assert not any(SECRET in str(result) for result in results)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_full_disk_stops_everything(workers: int) -> None:
     with pytest.raises(OSError, match="No space left") as caught:
-        list(map_rows(finds_the_disk_full, numbers(10), workers=workers, label="disk"))
+        list(map_rows(finds_the_disk_full, numbers(10), engine=EngineConfig(workers=workers), label="disk"))
     assert caught.value.filename == "images/0.png"
 
 
@@ -93,7 +94,7 @@ def test_source_is_read_no_further_ahead_than_the_window(workers: int, ahead: in
             pulled += 1
             yield row
 
-    results = map_rows(squared, source(), workers=workers, label="square")
+    results = map_rows(squared, source(), engine=EngineConfig(workers=workers), label="square")
     for done, _ in enumerate(results):
         assert pulled - done <= ahead
         if done == 200:
@@ -104,7 +105,7 @@ def test_source_is_read_no_further_ahead_than_the_window(workers: int, ahead: in
 
 def test_killed_worker_is_a_run_error_that_says_what_to_do() -> None:
     with pytest.raises(RunError, match="worker process died") as caught:
-        list(map_rows(kills_its_worker, numbers(40), workers=2, label="kill"))
+        list(map_rows(kills_its_worker, numbers(40), engine=EngineConfig(workers=2), label="kill"))
     assert "run the same command again" in str(caught.value)
 
 
@@ -114,4 +115,4 @@ def test_error_of_the_source_itself_is_not_swallowed() -> None:
         raise KeyError("row")
 
     with pytest.raises(KeyError):
-        list(map_rows(squared, source(), workers=1, label="square"))
+        list(map_rows(squared, source(), label="square"))

@@ -109,7 +109,7 @@ def test_tables_show_the_main_metrics_and_others_where_those_are_missing() -> No
         plan = make_plan(metrics, PARTS)
         scores = RunScores(plan, ["sft"], samples=100, confidence=0.95, seed=0)
         written = [Written(study, "sft", study.report.text) for study in STUDIES]
-        assert list(scores.score(cases_of(written, {}), workers=1))
+        assert list(scores.score(cases_of(written, {})))
         table = evaluate.results_table({"sft": scores.summaries()["sft"].scores}, studies=3, split="test")
         console = Console(width=200)
         with console.capture() as capture:

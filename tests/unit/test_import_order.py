@@ -12,10 +12,11 @@ ROOT = Path(__file__).parents[2] / "src" / "radflow"
 ORDER = (
     {"records", "errors"},
     {"config_types"},
-    {"config_data", "config_judge", "config_model", "config_training"},
+    {"config_data", "config_engine", "config_judge", "config_model", "config_training"},
     {"config_scoring"},
     {"config", "registry", "jsonl", "terminal"},
-    {"config_file", "run_dir", "engine"},
+    {"config_file", "run_dir", "engine_ray"},
+    {"engine"},
     {"data"},
     {"clinical"},
     {"metrics"},

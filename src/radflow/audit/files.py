@@ -18,7 +18,7 @@ from radflow.audit.result import Audit, audit_of, conclusions, detection_of
 from radflow.audit.scoring import ORIGINAL, AuditRow, RewardScorer, Study, as_written, audited, plan_of
 from radflow.audit.texts import bodies_of
 from radflow.audit.variants import ERRORS, KINDS
-from radflow.config import JudgeConfig, RewardConfig
+from radflow.config import EngineConfig, JudgeConfig, RewardConfig
 from radflow.data.report_files import read_parsed, whole_file
 from radflow.data.report_pairs import ReportFile
 from radflow.errors import DataError
@@ -99,8 +99,9 @@ def audit_file(
     drawn = draw_reports(path, options)
     scorer = RewardScorer(reward, judge, out / "judge-cache")
     rows: list[AuditRow] = []
+    engine = EngineConfig(workers=options.workers)
     with whole_file(out / "scores.jsonl", source=path) as write:
-        for row in audited(drawn.studies, plan, scorer, seed=options.seed, workers=options.workers):
+        for row in audited(drawn.studies, plan, scorer, seed=options.seed, engine=engine):
             write((row.model_dump_json() + "\n").encode())
             if row.kind != ORIGINAL:
                 rows.append(row)

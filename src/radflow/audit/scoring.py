@@ -11,7 +11,7 @@ from typing import NamedTuple
 from radflow.audit.bank import load_bank
 from radflow.audit.texts import bodies_of, written
 from radflow.audit.variants import KINDS, Variant, variants_of
-from radflow.config import JudgeConfig, RewardConfig
+from radflow.config import IN_PROCESS, EngineConfig, JudgeConfig, RewardConfig
 from radflow.data.report_pairs import Case
 from radflow.data.sections import parse_report
 from radflow.engine import map_rows
@@ -140,7 +140,7 @@ def audited(
     reward: RewardScorer,
     *,
     seed: int,
-    workers: int,
+    engine: EngineConfig = IN_PROCESS,
 ) -> Iterator[AuditRow]:
     """The original of each study, then its variants, with all values and drops, in order.
 
@@ -148,27 +148,25 @@ def audited(
         RunError: a scorer failed on a study: a table without it would lie.
     """
     total = len(studies)
-    made = [
-        _checked(row) for row in map_rows(StudyMaker(seed), studies, workers=1, label="variants", total=total)
-    ]
-    rewards = map_rows(reward, made, workers=workers, label="reward", total=total)
+    made = [_checked(row) for row in map_rows(StudyMaker(seed), studies, label="variants", total=total)]
+    rewards = map_rows(reward, made, engine=engine, label="reward", total=total)
     cases = (
         Case(row.study_id, None, row.reference, parse_report(text)) for row in made for text in row.texts
     )
     count = sum(len(row.texts) for row in made)
-    metrics = _values(cases, plan, workers=workers, total=count)
+    metrics = _values(cases, plan, engine=engine, total=count)
     for row, found in zip(made, rewards, strict=True):
         scores = [{**of_reward(score), **next(metrics)} for score in _checked_rewards(found)]
         yield from _rows(row, scores, plan.metrics)
 
 
 def _values(
-    cases: Iterable[Case], plan: Plan, *, workers: int, total: int
+    cases: Iterable[Case], plan: Plan, *, engine: EngineConfig, total: int
 ) -> Iterator[dict[str, float | None]]:
     if not plan.metrics:
         yield from ({} for _ in cases)
         return
-    for batch in score_cases(cases, plan, system="audit", workers=workers, total=total, decides=False):
+    for batch in score_cases(cases, plan, system="audit", engine=engine, total=total, decides=False):
         yield from (row.values for row in batch)
 
 

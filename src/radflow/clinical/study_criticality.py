@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from radflow.clinical.criticality import JudgeCriticality, RuleCriticality
 from radflow.clinical.judge import Judge
-from radflow.config import RunConfig
+from radflow.config import IN_PROCESS, RunConfig
 from radflow.engine import map_rows
 from radflow.records import Criticality, RowFailure, Study
 
@@ -36,12 +35,12 @@ class StudyCriticality:
             JudgeError: the model's server refuses everything, or too many of the last questions failed.
         """
         if self._judge is None:
-            settings, workers = self._config.annotate, self._config.engine.workers or os.cpu_count() or 1
+            settings = self._config.annotate
             rules = DecideStudy(RuleCriticality(settings.ontology, levels=settings.levels))
             yield from map_rows(
                 rules,
                 studies,
-                workers=workers if len(studies) >= PARALLEL_FROM else 1,
+                engine=self._config.engine if len(studies) >= PARALLEL_FROM else IN_PROCESS,
                 label="criticality",
                 total=len(studies),
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from radflow.config import IN_PROCESS, EngineConfig
 from radflow.data.report_pairs import Case
 from radflow.data.sections import parse_report
 from radflow.metrics.collected import Collected
@@ -62,14 +63,14 @@ class RunScores:
         self.samples, self.confidence, self.seed = samples, confidence, seed
         self._collected = {system: Collected(plan.metrics, plan.parts) for system in systems}
 
-    def score(self, cases: Sequence[Case], *, workers: int) -> Iterator[list[MetricRow]]:
+    def score(self, cases: Sequence[Case], *, engine: EngineConfig = IN_PROCESS) -> Iterator[list[MetricRow]]:
         """Rows of all systems, study by study.
 
         Raises:
             RunError: a scorer failed on a case: a table without it would lie.
         """
         total = len(cases)
-        for rows in score_cases(cases, self.plan, workers=workers, total=total, decides=False):
+        for rows in score_cases(cases, self.plan, engine=engine, total=total, decides=False):
             for system, collected in self._collected.items():
                 collected.add([row for row in rows if row.system == system])
             yield rows

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from radflow.config import EngineConfig
 from radflow.data.report_pairs import Case
 from radflow.data.sections import parse_report
 from radflow.errors import DataError
@@ -140,7 +141,7 @@ def score(
     cases = Watched(_cases(reference, prediction, patients), plan.parts)
     collected, rows = Collected(plan.metrics, plan.parts), []
     for batch in score_cases(
-        cases, plan, system=options.system, workers=options.workers, total=len(reference)
+        cases, plan, system=options.system, engine=EngineConfig(workers=options.workers), total=len(reference)
     ):
         collected.add(batch)
         rows += batch

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from rich.markup import escape
 
+from radflow.config import EngineConfig
 from radflow.data.report_files import whole_file
 from radflow.data.report_pairs import MatchedReports, ReportFile
 from radflow.data.rexrank import write_rexrank
@@ -64,8 +65,9 @@ def score_files(
     plan = make_plan(metrics, parts, judge=options.judge)
     matched = MatchedReports(reference=reference, prediction=prediction)
     cases, collected = Watched(matched, plan.parts), Collected(plan.metrics, plan.parts)
+    engine = EngineConfig(workers=options.workers)
     with whole_file(out / "scores.jsonl", source=reference.path) as write:
-        for batch in score_cases(cases, plan, system=options.system, workers=options.workers):
+        for batch in score_cases(cases, plan, system=options.system, engine=engine):
             write("".join(row.model_dump_json() + "\n" for row in batch).encode())
             collected.add(batch)
         if strict and matched.left_out:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from radflow.clinical.criticality import RuleCriticality
 from radflow.clinical.ontology_file import load_ontology
+from radflow.config import IN_PROCESS, EngineConfig
 from radflow.data.report_pairs import Case
 from radflow.engine import map_rows
 from radflow.errors import ConfigError, RadflowError, RunError
@@ -245,7 +246,7 @@ def score_cases(
     plan: Plan,
     *,
     system: str = "system",
-    workers: int,
+    engine: EngineConfig = IN_PROCESS,
     total: int | None = None,
     decides: bool = True,
 ) -> Iterator[list[MetricRow]]:
@@ -272,7 +273,7 @@ def score_cases(
             yield case
 
     scorer_of_case = CaseScorer(plan.pooled, plan.parts, ontology=plan.ontology, decides=decides)
-    results = map_rows(scorer_of_case, remembered(), workers=workers, label="score", total=total)
+    results = map_rows(scorer_of_case, remembered(), engine=engine, label="score", total=total)
     while rows := [_checked(result) for result in islice(results, BATCH)]:
         yield _finish([waiting.popleft() for _ in rows], rows, plan, system)
 

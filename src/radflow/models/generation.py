@@ -7,15 +7,17 @@ is generated again whole, and a finished file has the same bytes as one written 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
 
-from radflow.config import GenerationConfig, ModelConfig
+from radflow.config import IN_PROCESS, EngineConfig, GenerationConfig, ModelConfig
+from radflow.engine_ray import cluster_size, on_ray
 from radflow.jsonl import Appender
 from radflow.models.prompts import prompt_messages
 from radflow.models.vlm import Policy
@@ -37,7 +39,7 @@ class GenerationFacts:
 
 
 def generate_reports(
-    policy: Policy,
+    load: Callable[[], Policy],
     studies: Sequence[Study],
     model_config: ModelConfig,
     config: GenerationConfig,
@@ -45,30 +47,77 @@ def generate_reports(
     image_root: Path,
     into: Appender[Candidate],
     seed: int,
+    engine: EngineConfig = IN_PROCESS,
 ) -> GenerationFacts:
     """Write one report per study into an append-only file; studies already in it are not written again.
 
     Args:
-        image_root: folder that the studies' image paths start from.
+        load: gives the model, here once, or on a Ray cluster once in each process that writes; picklable.
+        image_root: folder that the studies' image paths start from, on every node.
         into: open file of candidates.
         seed: with the batch's number it decides what is sampled; greedy decoding ignores it.
+        engine: where it runs; all of its local processes are one here.
     """
     done = {row.study_id for row in into.rows}
-    batches = plan_batches(studies, model_config, config.batch_size)
+    left = [
+        batch
+        for batch in enumerate(plan_batches(studies, model_config, config.batch_size))
+        if not all(study.study_id in done for study in batch[1])
+    ]
+    writer = BatchWriter(load, model_config, config, image_root=image_root, seed=seed)
+    written = _on_replicas(writer, left, engine) if engine.backend == "ray" else map(writer, left)
     reports = tokens = 0
     started = time.perf_counter()
     with progress_bar() as progress:
-        task = progress.add_task("generate", total=len(studies), note="")
-        for number, batch in enumerate(batches):
-            if not all(study.study_id in done for study in batch):
-                torch.manual_seed(seed * 1_000_003 + number)
-                candidates = generate_batch(policy, batch, model_config, config, image_root=image_root)
-                into.append(row for row in candidates if row.study_id not in done)
-                reports += len(candidates)
-                tokens += sum(row.tokens for row in candidates)
+        to_write = sum(len(batch) for _, batch in left)
+        task = progress.add_task("generate", total=len(studies), completed=len(studies) - to_write, note="")
+        for candidates in written:
+            into.append(row for row in candidates if row.study_id not in done)
+            reports += len(candidates)
+            tokens += sum(row.tokens for row in candidates)
             rate = tokens / (time.perf_counter() - started)
-            progress.update(task, advance=len(batch), note=f"{rate:.0f} tokens/s")
+            progress.update(task, advance=len(candidates), note=f"{rate:.0f} tokens/s")
     return GenerationFacts(reports, tokens, time.perf_counter() - started)
+
+
+class BatchWriter:
+    """Write for a batch of studies, given with its number; the model is loaded when the first one is due."""
+
+    def __init__(
+        self,
+        load: Callable[[], Policy],
+        model_config: ModelConfig,
+        config: GenerationConfig,
+        *,
+        image_root: Path,
+        seed: int,
+    ) -> None:
+        self.load = load
+        self.model_config, self.config = model_config, config
+        self.image_root, self.seed = image_root, seed
+
+    @cached_property
+    def policy(self) -> Policy:
+        return self.load()
+
+    def __call__(self, batch: tuple[int, Sequence[Study]]) -> list[Candidate]:
+        policy, (number, studies) = self.policy, batch
+        torch.manual_seed(self.seed * 1_000_003 + number)
+        return generate_batch(policy, studies, self.model_config, self.config, image_root=self.image_root)
+
+    def each(self, batches: Sequence[tuple[int, Sequence[Study]]]) -> list[list[Candidate]]:
+        """A batch is one row of a cluster's task."""
+        return [self(batch) for batch in batches]
+
+
+def _on_replicas(
+    writer: BatchWriter, batches: Sequence[tuple[int, Sequence[Study]]], engine: EngineConfig
+) -> Iterator[list[Candidate]]:
+    """One copy of the model on each GPU of the cluster, or its processors shared out among as many as set."""
+    cpus, gpus = cluster_size(engine)
+    replicas = engine.replicas or gpus or 1
+    takes = {"gpus": 1.0} if gpus else {"cpus": max(1, cpus // replicas)}
+    return on_ray(writer.each, ([batch] for batch in batches), engine, at_once=replicas, **takes)
 
 
 def plan_batches(studies: Sequence[Study], model_config: ModelConfig, batch_size: int) -> list[list[Study]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 from peft import PeftModel
 
 from radflow.config import RunConfig
@@ -33,3 +36,15 @@ def run_model(config: RunConfig, run: RunDir, folder: str) -> Policy:
     policy = sft_model(config, run)
     model = PeftModel.from_pretrained(policy.model, str(run.path(folder)))
     return Policy(model.to(policy.device), policy.processor)
+
+
+@dataclass(frozen=True)
+class LoadRunModel:
+    """`run_model`, when and where it is called: on a cluster in each process that writes."""
+
+    config: RunConfig
+    root: Path
+    folder: str
+
+    def __call__(self) -> Policy:
+        return run_model(self.config, RunDir(self.root), self.folder)

@@ -21,7 +21,7 @@ from radflow.metrics.score_summary import Differences, Summary
 from radflow.metrics.scoring import Plan, make_plan
 from radflow.models.baselines import most_frequent_report, nearest_image_reports
 from radflow.models.generation import generate_reports
-from radflow.models.run_models import run_model
+from radflow.models.run_models import LoadRunModel
 from radflow.records import Candidate, Difference, Interval, Part, Prediction, RowFailure, Study
 from radflow.run_dir import RunDir
 from radflow.terminal import console
@@ -72,7 +72,7 @@ def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
         confidence=config.evaluate.confidence,
         seed=config.seed,
     )
-    batches = scores.score(cases_of(written, critical), workers=config.engine.workers)
+    batches = scores.score(cases_of(written, critical), engine=config.engine)
     write_jsonl(run.path("scores.jsonl"), (row for batch in batches for row in batch))
     summaries, compared = scores.summaries(), scores.differences(COMPARED)
     summary = {
@@ -164,12 +164,19 @@ def _write_as(
     run: RunDir,
     studies: Sequence[Study],
 ) -> tuple[list[Prediction], dict[str, Any]]:
-    policy = run_model(config, run, folder)
+    load = LoadRunModel(config, run.root, folder)
     partial_file = f"predictions.partial/{system.replace(' ', '-')}.jsonl"
     run.path(partial_file).parent.mkdir(exist_ok=True)
     with Appender(run.path(partial_file), Candidate) as into:
         facts = generate_reports(
-            policy, studies, config.model, decoding, image_root=run.root, into=into, seed=config.seed
+            load,
+            studies,
+            config.model,
+            decoding,
+            image_root=run.root,
+            into=into,
+            seed=config.seed,
+            engine=config.engine,
         )
     rows = [Prediction(system=system, **row.model_dump()) for row in run.read(Candidate, partial_file)]
     return rows, facts.as_dict()

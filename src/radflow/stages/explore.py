@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from radflow.clinical.label_table import RuleLabels
-from radflow.config import RunConfig
+from radflow.config import IN_PROCESS, EngineConfig, RunConfig
 from radflow.engine import map_rows
 from radflow.errors import DataError, RunError
 from radflow.jsonl import Appender, write_jsonl
 from radflow.metrics.composite import Composite, CompositeScorer, Pair, PairChunk
 from radflow.models.generation import generate_reports
-from radflow.models.run_models import sft_model
+from radflow.models.run_models import SFT_FOLDER, LoadRunModel
 from radflow.models.vlm import pick_device
 from radflow.records import Candidate, ExploredCandidate, LeftOut, RowFailure, Study
 from radflow.run_dir import RunDir
@@ -35,10 +35,10 @@ def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
     studies = [study for study in run.read(Study, "studies.jsonl") if study.split == "train"]
     if not studies:
         raise DataError("no training studies", where="studies.jsonl", next_step="Check data.split.")
-    scorer, workers = _scorer(config, pairs=len(studies))
+    scorer, engine = _scorer(config, pairs=len(studies))
     console.print(f"composite of {', '.join(scorer.scorers.values())}")
     written, facts = _write_reports(config, run, studies)
-    explored = _score(studies, written, scorer, run, workers=workers)
+    explored = _score(studies, written, scorer, run, engine=engine)
     composites = {row.study_id: row.composite for row in explored if row.composite is not None}
     unscored = [LeftOut(study_id=row.study_id, reason=row.reason or "") for row in explored if row.reason]
     _require_scores(composites, unscored)
@@ -58,31 +58,32 @@ def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
     return facts
 
 
-def _scorer(config: RunConfig, *, pairs: int) -> tuple[CompositeScorer, int]:
-    """The scorer and how many processes it pays to run it in; missing backends are named before any work."""
+def _scorer(config: RunConfig, *, pairs: int) -> tuple[CompositeScorer, EngineConfig]:
+    """The scorer and where it pays to run it; missing backends are named before any work."""
     device = pick_device(config.model.device)
-    workers = config.engine.workers or os.cpu_count() or 1
-    if device != "cpu" or pairs < PARALLEL_FROM:
-        workers = 1
-    threads = max(1, (os.cpu_count() or 1) // workers) if workers > 1 else None
+    engine = config.engine if device == "cpu" and pairs >= PARALLEL_FROM else IN_PROCESS
+    cores = os.cpu_count() or 1
+    workers = cores if engine.backend == "ray" else engine.workers or cores
+    threads = max(1, cores // workers) if workers > 1 else None
     settings = config.explore
     scorer = CompositeScorer(settings.composite, ontology=settings.ontology, device=device, threads=threads)
-    return scorer, workers
+    return scorer, engine
 
 
 def _write_reports(
     config: RunConfig, run: RunDir, studies: Sequence[Study]
 ) -> tuple[dict[str, Candidate], dict[str, Any]]:
-    policy = sft_model(config, run)
+    load = LoadRunModel(config, run.root, SFT_FOLDER)
     with Appender(run.path("generated.partial.jsonl"), Candidate) as into:
         facts = generate_reports(
-            policy,
+            load,
             studies,
             config.model,
             config.explore.generation,
             image_root=run.root,
             into=into,
             seed=config.seed,
+            engine=config.engine,
         )
     candidates = {row.study_id: row for row in run.read(Candidate, "generated.partial.jsonl")}
     return candidates, facts.as_dict()
@@ -94,7 +95,7 @@ def _score(
     scorer: CompositeScorer,
     run: RunDir,
     *,
-    workers: int,
+    engine: EngineConfig,
 ) -> list[ExploredCandidate]:
     """Score chunk by chunk into candidates.jsonl, in the studies' order; whole chunks in it stay."""
     pairs = [Pair(study.study_id, study.report, written[study.study_id].text) for study in studies]
@@ -103,7 +104,7 @@ def _score(
         _require_same_scorers(into.rows, scorer, run)
         done = {row.study_id for row in into.rows}
         left = [chunk for chunk in chunks if not all(pair.study_id in done for pair in chunk.pairs)]
-        scores = map_rows(scorer, left, workers=workers, label="score", total=len(left))
+        scores = map_rows(scorer, left, engine=engine, label="score", total=len(left))
         for chunk, found in zip(left, scores, strict=True):
             rows = _one_by_one(chunk, scorer) if isinstance(found, RowFailure) else found
             explored = zip(chunk.pairs, rows, strict=True)
@@ -118,7 +119,7 @@ def _score(
 def _one_by_one(chunk: PairChunk, scorer: CompositeScorer) -> Iterator[Composite | RowFailure]:
     """After a failure, so that the one bad pair does not cost the others."""
     singles = (PairChunk((pair,)) for pair in chunk.pairs)
-    for found in map_rows(scorer, singles, workers=1, label="score", total=len(chunk.pairs)):
+    for found in map_rows(scorer, singles, label="score", total=len(chunk.pairs)):
         yield found if isinstance(found, RowFailure) else found[0]
 
 

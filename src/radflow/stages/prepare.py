@@ -133,7 +133,7 @@ def _prepare_images(
     )
     total = sum(study_id not in done for study_id in splits)
     failed = {}
-    for result in map_rows(function, missing, workers=config.engine.workers, label="prepare", total=total):
+    for result in map_rows(function, missing, engine=config.engine, label="prepare", total=total):
         if isinstance(result, Prepared):
             done.append(result)
         else:

@@ -38,7 +38,7 @@ SECRET = "zebrafish"
 def rows() -> list[AuditRow]:
     studies = [Study(pair.kind, as_written(pair.report), ()) for pair in OWN_REPORTS]
     scorer = RewardScorer(RewardConfig(), None, None)
-    return list(audited(studies, plan_of(METRICS), scorer, seed=0, workers=1))
+    return list(audited(studies, plan_of(METRICS), scorer, seed=0))
 
 
 def test_every_kind_of_error_and_control_is_scored_by_every_term(rows: list[AuditRow]) -> None:
@@ -142,7 +142,7 @@ def test_reports_without_sections_are_an_error(tmp_path: Path) -> None:
 def test_reports_without_room_for_a_change_are_an_error(tmp_path: Path) -> None:
     path = tmp_path / "short.csv"
     path.write_text("id,report\na,FINDINGS: x\n", encoding="utf-8")
-    options = AuditOptions(limit=0, metrics="rouge-l", seed=0, workers=1)
+    options = AuditOptions(limit=0, metrics="rouge-l", seed=0)
     with pytest.raises(DataError, match="nothing to compare"):
         audit_file(path, tmp_path / "out", options, reward=RewardConfig(), judge=None)
     assert not list((tmp_path / "out").glob("*"))
@@ -183,7 +183,7 @@ def test_other_settings_of_the_reward_are_audited_too() -> None:
     for level in ("partial_complete", "statements"):
         scorer = RewardScorer(RewardConfig(domain_level=level), None, None)
         study = Study("a", as_written(pair.report), ())
-        found = audited([study], plan_of("rouge-l"), scorer, seed=0, workers=1)
+        found = audited([study], plan_of("rouge-l"), scorer, seed=0)
         costs[level] = {(row.kind, row.count): row.drops.get("reward/domain") for row in found}
     swaps = {level: found["side_swap", 1] for level, found in costs.items()}
     assert swaps["statements"] is not None

@@ -47,7 +47,7 @@ def scores_of(
         critical[case.study_id] = rules.decide(case.study_id, report).is_critical
         written.append(Written(study, system, write(text)))
     scores = RunScores(PLAN, [system], samples=100, confidence=0.95, seed=0)
-    return [row for rows in scores.score(cases_of(written, critical), workers=1) for row in rows]
+    return [row for rows in scores.score(cases_of(written, critical)) for row in rows]
 
 
 def collected(rows: list[MetricRow]) -> Collected:

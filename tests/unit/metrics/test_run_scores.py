@@ -41,7 +41,7 @@ def study(text: str, *, truth: tuple[Finding, ...] | None = None, study_id: str 
 def run_scores(written: Sequence[Written], critical: Mapping[str, bool]) -> tuple[RunScores, list[MetricRow]]:
     systems = list(dict.fromkeys(row.system for row in written))
     scores = RunScores(PLAN, systems, samples=200, confidence=0.95, seed=0)
-    return scores, [row for rows in scores.score(cases_of(written, critical), workers=1) for row in rows]
+    return scores, [row for rows in scores.score(cases_of(written, critical)) for row in rows]
 
 
 def scores_by_part(reference: str, prediction: str) -> dict[str, MetricRow]:
@@ -352,7 +352,7 @@ def test_other_examinations_have_their_own_labels_and_none_of_chexpert() -> None
     )
     scores = RunScores(plan, ["model"], samples=100, confidence=0.95, seed=0)
     written = [Written(study(text), "model", "FINDINGS: Soft plaque in the left internal carotid artery.")]
-    rows = [row for rows in scores.score(cases_of(written, {}), workers=1) for row in rows]
+    rows = [row for rows in scores.score(cases_of(written, {})) for row in rows]
     assert len(rows[0].statistics["rules-labels"]) == 2 * len(plan.vocabulary.columns)
     labels = scores.summaries()["model"].per_label["report"]
     assert labels["omission-rate"]["Calcified Plaque"].value == 1

@@ -41,7 +41,7 @@ def rows(
 ) -> list[MetricRow]:
     written = [Written(study(number, patient(number)), system, text) for number in studies]
     scores = RunScores(PLAN, [system], samples=100, confidence=0.95, seed=0)
-    return [row for rows in scores.score(cases_of(written, {}), workers=1) for row in rows]
+    return [row for rows in scores.score(cases_of(written, {})) for row in rows]
 
 
 GOOD = "Findings: Heart number is big. Impression: Cardiomegaly grade."
