@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2] / "src" / "radflow"
 ORDER = (
     {"records", "errors"},
-    {"config_types"},
+    {"config_types", "processes"},
     {"config_data", "config_engine", "config_judge", "config_model", "config_training"},
     {"config_scoring"},
     {"config", "registry", "jsonl", "terminal"},

@@ -23,6 +23,7 @@ from radflow.errors import ModelError
 from radflow.models import efficientnet_lite
 from radflow.models.processors import load_processor
 from radflow.models.quantization import four_bit
+from radflow.processes import is_first
 
 Part = Literal["vision", "connector", "language"]
 CONNECTOR_NAMES = (
@@ -44,7 +45,9 @@ class Policy:
         return next(self.model.parameters()).device  # type: ignore[no-any-return]
 
     def save(self, folder: Path) -> None:
-        """Write weights (safetensors; only the adapter for a LoRA model) and processor."""
+        """Write weights (safetensors; only the adapter for a LoRA model) and processor, once."""
+        if not is_first():
+            return
         self.model.save_pretrained(folder)
         self.processor.save_pretrained(folder)
 

@@ -13,6 +13,7 @@ from typing import Any
 from radflow.config import MADE_MODELS, RunConfig, settings_of
 from radflow.errors import ConfigError, DataError, ModelError, RunError
 from radflow.metrics.registry import find_metrics
+from radflow.processes import is_first, process_count
 from radflow.rewards.scorers import check_settings
 from radflow.run_dir import RunDir, listing_hash, stage_identity
 from radflow.stages import STAGES, Stage
@@ -24,6 +25,7 @@ NAME_OR_PATH = (
     "reward.language_encoder", "evaluate.ontology",
 )  # fmt: skip
 """Inputs that may be a name or a hub id instead of a path."""
+TRAININGS = ("sft", "rft", "control")
 FULL_DISK = ("No space left", "PytorchStreamWriter", "file write failed")
 """What torch.save (RuntimeError) and safetensors (SafetensorError) say on a full disk, neither as OSError."""
 
@@ -49,6 +51,11 @@ def run_stages(
     require_known_names(config, [stage.name for stage in wanted])
     if "rft" in [stage.name for stage in wanted]:
         require_vllm(config.rft)
+    if process_count() > 1:
+        _require_one_training(wanted)
+    if not is_first():
+        _follow(config, RunDir(folder), wanted[0])
+        return
     with RunDir.open(folder) as run:
         for stage in wanted:
             with _failures_explained(f"stage {stage.name}", run):
@@ -82,6 +89,7 @@ def _bring_up_to_date(stage: Stage, config: RunConfig, run: RunDir) -> None:
     identity = _identity(stage, config, run)
     status = run.status(stage.name, identity, redo=f"add --redo {stage.name}")
     if status == "done":
+        _agree(config, False)
         run.delete(stage.temporary)  # they are left when a kill falls between manifest and deletion
         console.print(f"[bold]{stage.name}[/] is done already, skipped")
         return
@@ -93,6 +101,7 @@ def _bring_up_to_date(stage: Stage, config: RunConfig, run: RunDir) -> None:
         run.delete(stage.temporary)
     run.start(stage.name, identity)
     started = time.perf_counter()
+    _agree(config, True)
     try:
         facts: dict[str, Any] = import_module(stage.module).run(config, run)
     except (ConfigError, DataError, ModelError):
@@ -114,6 +123,34 @@ def _bring_up_to_date(stage: Stage, config: RunConfig, run: RunDir) -> None:
     )
     run.delete(stage.temporary)
     console.print(f"[bold]{stage.name}[/] finished in {seconds:.0f} s")
+
+
+def _require_one_training(wanted: Sequence[Stage]) -> None:
+    """Of several processes' stages only trainings are meant: the others spread by themselves (engine.*)."""
+    names = [stage.name for stage in wanted]
+    if len(names) != 1 or names[0] not in TRAININGS:
+        raise ConfigError(
+            f"{process_count()} processes were launched for {', '.join(names)}: they train one stage only",
+            next_step=f"Launch one of {', '.join(TRAININGS)}, e.g. accelerate launch --num_processes "
+            f"{process_count()} -m radflow sft CONFIG -o FOLDER; run the other stages without a launcher.",
+        )
+
+
+def _agree(config: RunConfig, begins: bool | None) -> bool:
+    """Whether the stage begins, as the first process has found; the others ask with ``None``."""
+    if process_count() == 1:
+        return bool(begins)
+    from radflow.training.together import agree, join  # they import torch
+
+    join(device=config.model.device)
+    return agree(begins)
+
+
+def _follow(config: RunConfig, run: RunDir, stage: Stage) -> None:
+    """Train along with the first process, which keeps the folder; this one writes and says nothing."""
+    console.quiet = True
+    if _agree(config, None):
+        import_module(stage.module).run(config, run)
 
 
 def _identity(stage: Stage, config: RunConfig, run: RunDir, *, recorded: bool = False) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from radflow.training.rft import learns_by_lora, train_rft
 from radflow.training.rft_history import Row
 from radflow.training.rollout_rows import RolloutRows, training_studies
 from radflow.training.signatures import signatures
+from radflow.training.together import share_of_judge
 
 
 def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
@@ -35,7 +36,7 @@ def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
         criticality=criticality,
         chosen_as={row.study_id: row.chosen_as for row in selected},
     )
-    judge = config.judge if asks_judge(config.reward) else None
+    judge = share_of_judge(config.judge) if asks_judge(config.reward) else None
     reward = HierarchicalReward(config.reward, judge=judge, judge_cache=run.path("judge-cache"))
     policy, facts, history = train_rft(
         sft_model(config, run),

@@ -16,6 +16,7 @@ from radflow.models.tiny import make_tiny_model
 from radflow.models.vlm import load_policy
 from radflow.records import Study
 from radflow.run_dir import RunDir
+from radflow.training.together import first_one_first
 from radflow.training.vision_warmup import warm_up_vision
 
 
@@ -28,11 +29,12 @@ def base_model(config: RunConfig, run: RunDir, train: Sequence[Study]) -> str | 
     if not config.model.is_made:
         return config.model.name
     folder = run.path("model-base")
-    if not folder.is_dir():
-        unfinished = run.path("model-base.unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        _make(unfinished, config, run, train)
-        unfinished.rename(folder)
+    with first_one_first():
+        if not folder.is_dir():
+            unfinished = run.path("model-base.unfinished")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            _make(unfinished, config, run, train)
+            unfinished.rename(folder)
     return folder
 
 

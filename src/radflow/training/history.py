@@ -10,6 +10,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from radflow.jsonl import write_text_atomically
+from radflow.processes import is_first
 
 KEPT = ("step", "epoch", "loss", "eval_loss", "learning_rate", "grad_norm")
 
@@ -29,7 +30,9 @@ def history_rows(log: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def tensorboard(folder: Path) -> TrainerCallback:
-    """Writes what the trainer logs as TensorBoard events."""
+    """Writes what the trainer logs as TensorBoard events, in the first process."""
+    if not is_first():
+        return TrainerCallback()
     from torch.utils.tensorboard import SummaryWriter
     from transformers.integrations.integration_utils import TensorBoardCallback
 
@@ -37,4 +40,6 @@ def tensorboard(folder: Path) -> TrainerCallback:
 
 
 def write_history(path: Path, log: Iterable[Mapping[str, Any]]) -> None:
+    if not is_first():
+        return
     write_text_atomically(path, "".join(json.dumps(row) + "\n" for row in history_rows(log)))

@@ -25,6 +25,7 @@ from radflow.training.length_chunks import CHUNK_ROWS
 from radflow.training.rft_history import History, Row, ShowAndKeep
 from radflow.training.rft_validation import Validation
 from radflow.training.rollout_rows import RolloutRows
+from radflow.training.together import first_one_first
 from radflow.training.vllm_rollouts import vllm_arguments
 
 
@@ -39,7 +40,7 @@ class ReportRFTTrainer(CAPOTrainer):
         super().__init__(processing_class=policy.processor, **arguments)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """``eval_reward`` and its terms; every process computes the same."""
+        """``eval_reward`` and its terms, the same in every process."""
         assert self.validation is not None
         model = self.accelerator.unwrap_model(self.model)
         scores = self.validation(Policy(model, self.policy.processor))
@@ -85,7 +86,8 @@ def train_rft(
         RunError: too many rewards are undefined, or the loss is no longer a number.
     """
     validates = bool(validation and config.validate_every)
-    resumed_from = last_whole_checkpoint(checkpoints)
+    with first_one_first():
+        resumed_from = last_whole_checkpoint(checkpoints)
     first_step = int(resumed_from.name.rsplit("-", 1)[1]) if resumed_from else 0
     kept = History(history, resumed_step=first_step if resumed_from else None)
     show = ShowAndKeep(kept, steps=config.steps)

@@ -11,13 +11,14 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from radflow.errors import RunError
 from radflow.jsonl import write_text_atomically
+from radflow.processes import is_first
 from radflow.terminal import console, progress_bar
 
 Row = dict[str, float]
 
 
 class History:
-    """Rows of rft_history.jsonl: ``step`` and numbers, never text.
+    """Rows of rft_history.jsonl: ``step`` and numbers, never text. Of several processes the first writes.
 
     Args:
         resumed_step: rows after it are dropped, since these steps are made again; ``None`` starts afresh.
@@ -27,10 +28,13 @@ class History:
         self.path = path
         known = read_history(path) if resumed_step is not None and path.exists() else []
         self.rows = [row for row in known if row["step"] <= (resumed_step or 0)]
-        write_text_atomically(path, "".join(json.dumps(row) + "\n" for row in self.rows))
+        if is_first():
+            write_text_atomically(path, "".join(json.dumps(row) + "\n" for row in self.rows))
 
     def append(self, row: Row) -> None:
         self.rows.append(row)
+        if not is_first():
+            return
         with self.path.open("a", encoding="utf-8") as handle:
             handle.write(json.dumps(row) + "\n")
 

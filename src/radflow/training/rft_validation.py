@@ -14,8 +14,11 @@ from radflow.models.prompts import prompt_messages, target_text
 from radflow.models.vlm import Policy
 from radflow.records import Study
 from radflow.training.capo import DefinedReward, Reward
+from radflow.training.together import collected, share_of
 
 BATCH = 64
+Scored = tuple[dict[str, float | None], int, int]
+"""Rewards of a report, twice its right labels, and the labels that it or its reference says."""
 
 
 class Validation:
@@ -55,20 +58,16 @@ class Validation:
     def __call__(self, policy: Policy) -> dict[str, float]:
         """``reward`` and ``reward_TERM``, means over the studies for which they are defined; ``label_f1``,
         micro F1 in [0, 1] of the asserted labels of whole reports, absent when neither side asserts any."""
-        values: dict[str, list[float]] = {}
-        right = said = 0
         was_training = policy.model.training
-        for batch in self.batches:
-            written = generate_batch(policy, batch, self.model, self.generation, image_root=self.image_root)
-            texts = [row.text for row in written]
-            for row in self._rewards(batch, texts):
-                for name, value in row.items():
-                    if value is not None:
-                        values.setdefault(name, []).append(value)
-            for study, labels in zip(batch, self._asserted(texts), strict=True):
-                right += 2 * len(labels & self.expected[study.study_id])
-                said += len(labels) + len(self.expected[study.study_id])
+        # Each process writes its share; the rows of all are the same in each of them.
+        found = collected([row for batch in share_of(self.batches) for row in self._scored(policy, batch)])
         policy.model.train(was_training)
+        values: dict[str, list[float]] = {}
+        for rewards, _, _ in found:
+            for name, value in rewards.items():
+                if value is not None:
+                    values.setdefault(name, []).append(value)
+        right, said = sum(right for _, right, _ in found), sum(said for _, _, said in found)
         if "reward" not in values:
             raise RunError(
                 "no validation report has a defined reward: the reward's scorer fails on all of them",
@@ -77,6 +76,18 @@ class Validation:
             )
         means = {name: sum(column) / len(column) for name, column in values.items()}
         return {**means, "label_f1": right / said} if said else means
+
+    def _scored(self, policy: Policy, batch: Sequence[Study]) -> list[Scored]:
+        """Of each study's greedy report."""
+        written = generate_batch(policy, batch, self.model, self.generation, image_root=self.image_root)
+        texts = [row.text for row in written]
+        expected = [self.expected[study.study_id] for study in batch]
+        return [
+            (rewards, 2 * len(labels & known), len(labels) + len(known))
+            for rewards, labels, known in zip(
+                self._rewards(batch, texts), self._asserted(texts), expected, strict=True
+            )
+        ]
 
     def _rewards(self, batch: Sequence[Study], texts: Sequence[str]) -> list[dict[str, float | None]]:
         self.reward(

@@ -31,11 +31,13 @@ from radflow.config import ModelConfig, SFTConfig
 from radflow.errors import ModelError, RunError
 from radflow.models.prompts import target_text
 from radflow.models.vlm import Policy, parameter_counts, pick_device, set_trainable
+from radflow.processes import process_count
 from radflow.records import Study
 from radflow.terminal import console, progress_bar
 from radflow.training.checkpoints import CheckpointLoading, last_whole_checkpoint
 from radflow.training.history import tensorboard, write_history
 from radflow.training.report_rows import LengthGroupedSampler, NewEpoch, ReportRows, with_others_images
+from radflow.training.together import first_one_first
 
 SMALL_VOCABULARY = 8192
 
@@ -61,7 +63,7 @@ class ReportSFTTrainer(CheckpointLoading, SFTTrainer):
         TRL's head computes logits in pieces and once more in the backward pass. That saves the memory of
         large vocabularies; a small one is faster without (a sixth of a step of the tiny model).
         """
-        if model.config.get_text_config().vocab_size > SMALL_VOCABULARY:
+        if self.accelerator.unwrap_model(model).config.get_text_config().vocab_size > SMALL_VOCABULARY:
             return super().compute_loss(  # type: ignore[no-untyped-call]
                 model, inputs, return_outputs, num_items_in_batch
             )
@@ -175,7 +177,8 @@ def train_sft(
         trainer.remove_callback(unwanted)
     if validation and config.patience:
         trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=config.patience))
-    resumed_from = last_whole_checkpoint(checkpoints)
+    with first_one_first():
+        resumed_from = last_whole_checkpoint(checkpoints)
     started = time.perf_counter()
     try:
         result = trainer.train(resume_from_checkpoint=str(resumed_from) if resumed_from else None)
@@ -238,7 +241,8 @@ def _arguments(
     checkpoints: Path,
     seed: int,
 ) -> TRLSFTConfig:
-    steps_per_epoch = math.ceil(math.ceil(studies / config.batch_size) / config.gradient_accumulation)
+    together = config.batch_size * process_count()
+    steps_per_epoch = math.ceil(math.ceil(studies / together) / config.gradient_accumulation)
     total = max(1, math.ceil(steps_per_epoch * config.epochs))
     every = max(1, total // config.evaluations)
     return TRLSFTConfig(
