@@ -1,0 +1,9 @@
+"""Designed comparisons over seeds: `radflow experiment NAME CONFIG`. Each is a small declaration."""
+
+from __future__ import annotations
+
+EXPERIMENTS: dict[str, str] = {
+    "reward-ablation": "radflow.experiments.reward_ablation:REWARD_ABLATION",
+    "clip-ratio": "radflow.experiments.clip_ratio:CLIP_RATIO",
+}
+"""Name -> "module:attribute" of a `declaration.Experiment`."""
