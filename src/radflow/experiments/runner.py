@@ -39,7 +39,8 @@ def run_design(design: Design, request: Request) -> None:
     for config in configs.values():
         require_known_names(config, config.stages)
     folders = {(seed, name): request.out / f"seed-{seed}" / name for seed, name in configs}
-    shared = [folder for folder in run_folders(request.share) if folder not in folders.values()]
+    own = {folder.resolve() for folder in folders.values()}
+    shared = [folder for folder in run_folders(request.share) if folder.resolve() not in own]
     command = request.command(design.name)
     failures: list[Failure] = []
     with RunDir.open(request.out):
