@@ -5,5 +5,8 @@ from __future__ import annotations
 EXPERIMENTS: dict[str, str] = {
     "reward-ablation": "radflow.experiments.reward_ablation:REWARD_ABLATION",
     "clip-ratio": "radflow.experiments.clip_ratio:CLIP_RATIO",
+    "criticality-noise": "radflow.experiments.criticality_noise:CRITICALITY_NOISE",
+    "selection": "radflow.experiments.selection:SELECTION",
+    "objective": "radflow.experiments.objective:OBJECTIVE",
 }
 """Name -> "module:attribute" of a `declaration.Experiment`."""

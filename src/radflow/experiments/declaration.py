@@ -17,6 +17,8 @@ from radflow.registry import nearest
 Settings = Mapping[str, object]
 """Setting -> value: ``{"rft.kappa": 2}``."""
 SEEDS = (0, 1, 2)
+PRIOR_SHIFT = "label-prior-shift"
+"""A measure of ours beside the metrics, see `measures.PriorShift`."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from radflow.errors import ConfigError
+from radflow.experiments.declaration import PRIOR_SHIFT
 from radflow.jsonl import read_jsonl
 from radflow.metrics.declaration import Vocabulary
 from radflow.metrics.registry import METRICS, find_metric
@@ -20,7 +21,6 @@ from radflow.records import MetricRow, Part
 from radflow.reporting.comparison import read_vocabulary
 
 CRITICAL = "critical/"
-PRIOR_SHIFT = "label-prior-shift"
 
 
 @dataclass(frozen=True)
