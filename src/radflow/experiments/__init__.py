@@ -5,6 +5,7 @@ from __future__ import annotations
 EXPERIMENTS: dict[str, str] = {
     "reward-ablation": "radflow.experiments.reward_ablation:REWARD_ABLATION",
     "clip-ratio": "radflow.experiments.clip_ratio:CLIP_RATIO",
+    "section-stress": "radflow.experiments.section_stress:SECTION_STRESS",
     "criticality-noise": "radflow.experiments.criticality_noise:CRITICALITY_NOISE",
     "selection": "radflow.experiments.selection:SELECTION",
     "objective": "radflow.experiments.objective:OBJECTIVE",
