@@ -1,4 +1,4 @@
-"""Section stress: malformed reports under the reward and as references, against METHOD's table of gates"""
+"""Section stress: malformed reports under the reward and as references, against docs/reward.md's table"""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class ShapeResult(Record):
         has: the sections that a reader finds in it.
         read: how often the parser finds Findings, and an Impression.
         differently: cases in which the parser finds other sections than a reader.
-        breaches: how often a term was scored, skipped or left undefined against METHOD's table, given the
-            sections that the parser found; 0 is right.
+        breaches: how often a term was scored, skipped or left undefined against docs/reward.md's table,
+            given the sections that the parser found; 0 is right.
         undefined: how often R_global had no value; 0 is right.
         consistency, impression: mean value where the term applies, against references with both sections.
         skipped: share of cases in which the Impression's term was skipped, by kind of reference.
@@ -64,6 +64,7 @@ class StressResults(Record):
     command: str
     seeds: tuple[int, ...]
     cases: int
+    require: str
     shapes: tuple[ShapeResult, ...]
 
 
@@ -87,6 +88,7 @@ class SectionStress:
             command=request.command(self.name),
             seeds=seeds,
             cases=len(pairs),
+            require=config.data.require,
             shapes=tuple(results_of(pairs, reward, config)),
         )
         with RunDir.open(request.out):
@@ -155,7 +157,7 @@ def results_of(
 
 
 def breaks_table(score: RewardScore, reference: Report, written: Report, reward: RewardConfig) -> bool:
-    """Whether the terms of a reward go against METHOD's table "when a section is missing"."""
+    """Whether the terms of a reward go against the table "when a section is missing"."""
     consistency, impression = (score.terms[name].value for name in ("consistency", "impression"))
     has_both = reference.findings is not None and reference.impression is not None
     lacks_one = written.findings is None or written.impression is None
@@ -213,7 +215,8 @@ def page_of(experiment: SectionStress, found: StressResults) -> Page:
     notes = (
         f"{len(malformed)} malformed shapes and the clean one, each of {found.cases} generated reports "
         f"against references with both sections, without Impression and without Findings.",
-        f"Terms scored or skipped against METHOD's table: {breaches}. R_global undefined: {undefined}.",
+        f"Terms scored or skipped against the table of docs/reward.md: {breaches}. R_global undefined: "
+        f"{undefined}.",
         "Read otherwise than a reader would: "
         + (
             "; ".join(f"{shape.shape} ({shape.differently} of {shape.cases})" for shape in differently)
@@ -221,8 +224,9 @@ def page_of(experiment: SectionStress, found: StressResults) -> Page:
         )
         + ".",
         "R_con, R_imp and the reward are means against references with both sections, where the generated "
-        "report says what the reference says; the loss is what its shape costs. Kept: as a reference, by "
-        "prepare under data.require.",
+        "report says what the reference says; the loss is what its shape costs. One header for both "
+        "sections makes no Impression of its own in a generated report: it can't contradict its Findings.",
+        f"Kept: as a reference, by prepare under data.require: {found.require}.",
     )
     sections = (Section("shapes", "Shapes", notes=notes, tables=tables),)
     return Page(experiment.name, experiment.question, found.command, sections, tables)
