@@ -113,7 +113,7 @@ def labels_of(
             raise DataError(
                 "no label names a study of this data",
                 where=str(request.labels),
-                next_step="The column id must hold study ids; see studies.jsonl in the output folder.",
+                next_step="The column id must hold study ids, as in studies.jsonl of a run.",
             )
         return labels, f"people ({request.labels.name})", len(given) - len(labels)
     truth = {study.study_id: study.truth for study in evaluated(studies, config)}

@@ -20,7 +20,10 @@ from radflow.experiments.criticality_validation import (
 )
 from radflow.experiments.declaration import Request
 from radflow.experiments.judge_agreement import EXCHANGED, INTACT, JUDGE_AGREEMENT, cases_of
+from radflow.experiments.prepared import prepared_studies
+from radflow.jsonl import read_jsonl
 from radflow.records import Study
+from radflow.stages.pipeline import run_stages
 
 SMALL = (
     "data.phantoms.train=2", "data.phantoms.validation=1", "data.phantoms.test=40", "data.phantoms.size=32",
@@ -29,6 +32,7 @@ SMALL = (
 
 
 def request(folder: Path, *overrides: str, **options: Any) -> Request:
+    folder.mkdir(exist_ok=True)
     config = folder / "config.yaml"
     config.write_text("seed: 4\n")
     return Request(config=config, out=folder / "out", overrides=(*SMALL, *overrides), **options)
@@ -71,9 +75,7 @@ def test_phantoms_truth_is_the_worked_example(tmp_path: Path) -> None:
 
 
 def test_human_labels_choose_the_studies(tmp_path: Path) -> None:
-    CRITICALITY_VALIDATION.run(request(tmp_path))
-    rows = (tmp_path / "out" / "seed-4" / "studies" / "studies.jsonl").read_text().splitlines()
-    studies = [json.loads(row)["study_id"] for row in rows]
+    studies = [study.study_id for study in prepared_studies("any", request(tmp_path / "x"), (4,))]
     labels = tmp_path / "labels.csv"
     cells = [f"{studies[0]},1", f"{studies[5]},0", f"{studies[6]},", "nobody,1"]
     labels.write_text("\n".join(["id,is_critical", *cells]) + "\n")
@@ -85,6 +87,21 @@ def test_human_labels_choose_the_studies(tmp_path: Path) -> None:
     labels.write_text("id,is_critical\nnobody,1\n")
     with pytest.raises(DataError, match="no label names a study"):
         CRITICALITY_VALIDATION.run(request(tmp_path, labels=labels))
+
+
+def test_phantoms_are_the_same_whether_or_not_they_are_drawn(tmp_path: Path) -> None:
+    """Their texts and truth are what the prepare stage of a run would write for the same seed."""
+    asked = request(tmp_path)
+    run_stages(asked.load(), tmp_path / "run", names=("prepare",))
+    drawn = {row.study_id: row for row in read_jsonl(Study, tmp_path / "run" / "studies.jsonl")}
+    written = {row.study_id: row for row in prepared_studies("any", asked, (4,))}
+    assert drawn.keys() == written.keys()
+    for name, row in written.items():
+        assert (row.report, row.truth, row.split) == (
+            drawn[name].report,
+            drawn[name].truth,
+            drawn[name].split,
+        )
 
 
 def test_real_studies_without_labels_say_what_is_missing(tmp_path: Path) -> None:
