@@ -192,7 +192,12 @@ READ_ONLY_WITH = {
 Elsewhere they change no result, so they mustn't refuse a finished run when they or their defaults change.
 """
 
-COUNT_IF_SET = ("data.sections.headers",)
+COUNT_IF_SET = (
+    "data.sections.headers",
+    "annotate.false_positive_rate",
+    "annotate.false_negative_rate",
+    "rft.epsilon_high",
+)
 """Settings younger than the first runs, which are empty by default: finished runs stay as they are."""
 
 ASKS_JUDGE: dict[str, Callable[[RunConfig], bool]] = {

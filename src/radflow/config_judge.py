@@ -126,11 +126,26 @@ class AnnotateConfig(Section):
     flip_rate: Fraction = Field(
         0.0, description="Share of the verdicts turned round at random, to study a triage that errs."
     )
+    false_positive_rate: Fraction = Field(
+        0.0, description='Share of the verdicts "not critical" turned round at random, for the same purpose.'
+    )
+    false_negative_rate: Fraction = Field(
+        0.0, description='Share of the verdicts "critical" turned round at random, for the same purpose.'
+    )
 
     @model_validator(mode="after")
     def _two_judges(self) -> AnnotateConfig:
         if self.second_judge == self.judge:
             raise ValueError(f"second_judge is {self.judge} too; leave it out, or name the other one")
+        return self
+
+    @model_validator(mode="after")
+    def _one_kind_of_noise(self) -> AnnotateConfig:
+        if self.flip_rate and (self.false_positive_rate or self.false_negative_rate):
+            raise ValueError(
+                "flip_rate turns verdicts of both kinds, so that beside it false_positive_rate and "
+                "false_negative_rate would not be what they say; set only one sort"
+            )
         return self
 
     @property

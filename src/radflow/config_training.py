@@ -56,6 +56,13 @@ class RFTConfig(Section):
         "the merged SFT model, and full for tiny.",
     )
     epsilon: float = Field(0.2, gt=0, lt=1, description="Clip range of normal samples, eps_normal.")
+    epsilon_high: float | None = Field(
+        None,
+        gt=0,
+        lt=10,
+        description="Upper end of the clip range, where it differs: ratios above 1 + epsilon_high are "
+        "clipped (DAPO: 0.28 beside 0.2); null is epsilon. Divided by kappa likewise.",
+    )
     kappa: float = Field(4.0, ge=1, description="Critical samples are clipped at epsilon / kappa.")
     criticality: Literal["binary", "graded"] = Field(
         "binary",

@@ -176,6 +176,18 @@ class RunDir:
         # The manifests first: a deletion cut short must not leave a stage that counts as done.
         self.delete((f"manifests/{stage}.json", f"manifests/{stage}.started.json", *files))
 
+    def unshare(self, names: Sequence[str]) -> None:
+        """Give files that other run folders hold too (hard links) copies of their own, before writing."""
+        for name in names:
+            target = self.path(name)
+            for file in target.rglob("*") if target.is_dir() else [target]:
+                if file.is_file() and file.stat().st_nlink > 1:
+                    copy = (
+                        self.root / f".{file.name}.{os.getpid()}.tmp"
+                    )  # swept there, should a kill leave it
+                    shutil.copy2(file, copy)
+                    copy.replace(file)
+
     def delete(self, names: Sequence[str]) -> None:
         """Delete files and folders of the run folder, those that are there."""
         for name in names:

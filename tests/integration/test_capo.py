@@ -70,16 +70,18 @@ def logps_by_hand(model: Any, input_ids: Tensor, attention_mask: Tensor, keep: i
     return logits.log_softmax(-1).gather(-1, input_ids[:, -keep:, None]).squeeze(-1)
 
 
-def formula(logps: Tensor, inputs: dict[str, Tensor], *, beta: float, loss_type: str, level: str) -> Tensor:
+def formula(
+    logps: Tensor, inputs: dict[str, Tensor], *, beta: float, loss_type: str, level: str, high: float = 0.2
+) -> Tensor:
     """METHOD's objective, sample by sample and token by token, with the sign of a loss."""
     sums, means, tokens = [], [], 0
     for row in range(len(logps)):
-        epsilon = 0.2 * (0.25 if CRITICAL[row] else 1.0)
+        factor = 0.25 if CRITICAL[row] else 1.0
         length = int(inputs["completion_mask"][row].sum())
         new, old = logps[row, :length], inputs["old_per_token_logps"][row, :length]
         ratio = (new - old).exp() if level == "token" else (new - old).mean().exp().expand(length)
         gain = inputs["advantages"][row]
-        kept = torch.min(ratio * gain, ratio.clamp(1 - epsilon, 1 + epsilon) * gain)
+        kept = torch.min(ratio * gain, ratio.clamp(1 - 0.2 * factor, 1 + high * factor) * gain)
         gap = inputs["ref_per_token_logps"][row, :length] - new
         total = (kept - beta * (gap.exp() - gap - 1)).sum()
         sums.append(total)
@@ -91,16 +93,18 @@ def formula(logps: Tensor, inputs: dict[str, Tensor], *, beta: float, loss_type:
 
 
 @pytest.mark.parametrize(
-    ("loss_type", "beta", "level"),
+    ("loss_type", "beta", "level", "high"),
     [
-        ("grpo", 0.0, "token"), ("grpo", 0.04, "token"), ("bnpo", 0.0, "token"), ("dr_grpo", 0.0, "token"),
-        ("dapo", 0.04, "token"), ("grpo", 0.0, "sequence"),
+        ("grpo", 0.0, "token", 0.2), ("grpo", 0.04, "token", 0.2), ("bnpo", 0.0, "token", 0.2),
+        ("dr_grpo", 0.0, "token", 0.2), ("dapo", 0.04, "token", 0.2), ("dapo", 0.0, "token", 0.28),
+        ("grpo", 0.0, "sequence", 0.2), ("grpo", 0.02, "sequence", 0.28),
     ],
 )  # fmt: skip
 def test_loss_and_gradients_are_the_formula(
-    folder: Path, loss_type: str, beta: float, level: str, monkeypatch: pytest.MonkeyPatch
+    folder: Path, loss_type: str, beta: float, level: str, high: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer = make(folder, loss_type=loss_type, beta=beta, importance_sampling_level=level)
+    settings = {"loss_type": loss_type, "beta": beta, "importance_sampling_level": level}
+    trainer = make(folder, **settings, epsilon_high=high)
     model, inputs = trainer.model.double(), batch()
 
     def plain_pass(model: Any, ids: Tensor, mask: Tensor, keep: int, **_: Any) -> tuple[Tensor, Tensor, None]:
@@ -114,15 +118,14 @@ def test_loss_and_gradients_are_the_formula(
     ours = torch.autograd.grad(loss, _learning(model))
     ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], 1)
     mask = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], 1)
-    wanted = formula(logps_by_hand(model, ids, mask, 7), inputs, beta=beta, loss_type=loss_type, level=level)
+    options: dict[str, Any] = {"beta": beta, "loss_type": loss_type, "level": level, "high": high}
+    wanted = formula(logps_by_hand(model, ids, mask, 7), inputs, **options)
     by_hand = torch.autograd.grad(wanted, _learning(model))
     assert loss.item() == pytest.approx(wanted.item(), abs=1e-8)  # epsilon is float32
     for one, other in zip(ours, by_hand, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-9)
-    unclipped = formula(
-        logps_by_hand(model, ids, mask, 7), {**inputs, "old_per_token_logps": trainer._logps},
-        beta=beta, loss_type=loss_type, level=level,
-    )  # fmt: skip
+    on_policy = {**inputs, "old_per_token_logps": trainer._logps}
+    unclipped = formula(logps_by_hand(model, ids, mask, 7), on_policy, **options)
     assert abs(float(wanted - unclipped)) > 1e-3  # the batch has something to clip
 
 

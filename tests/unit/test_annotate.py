@@ -126,6 +126,32 @@ def test_flips_are_the_asked_share_and_seeded(folder: Path) -> None:
     assert all(row.reason.startswith("flipped") for row in flipped if row.study_id in turned)
 
 
+@pytest.mark.parametrize(("setting", "was"), [("false_positive_rate", False), ("false_negative_rate", True)])
+def test_one_kind_of_error_leaves_the_other_verdicts_alone(folder: Path, setting: str, was: bool) -> None:
+    levels = ("critical", "urgent")
+    plain = {row.study_id: row.is_critical for row in decide(folder, annotate={"levels": levels})[0]}
+    turned: dict[float, set[str]] = {}
+    for rate in (0.2, 0.6, 1.0):
+        noisy, facts = decide(folder, annotate={"levels": levels, setting: rate})
+        turned[rate] = {row.study_id for row in noisy if row.is_critical != plain[row.study_id]}
+        assert {plain[study] for study in turned[rate]} == {was}
+        assert len(turned[rate]) == facts["flipped"] == round(rate * list(plain.values()).count(was))
+    assert turned[0.2] < turned[0.6] < turned[1.0], "a higher rate errs where a lower one does, and more"
+
+
+def test_errors_of_one_kind_beside_errors_of_both_are_refused() -> None:
+    with pytest.raises(ValidationError, match="flip_rate"):
+        RunConfig.model_validate({"annotate": {"flip_rate": 0.1, "false_negative_rate": 0.1}})
+
+
+def test_a_triage_without_noise_keeps_the_fingerprint_of_runs_that_knew_none() -> None:
+    settings = settings_of(RunConfig(), "annotate", "rft")
+    assert not {"false_positive_rate", "false_negative_rate"} & settings["annotate"].keys()
+    assert "epsilon_high" not in settings["rft"]
+    noisy = RunConfig.model_validate({"annotate": {"false_negative_rate": 0.1}})
+    assert settings_of(noisy, "annotate")["annotate"]["false_negative_rate"] == 0.1
+
+
 def test_a_judge_that_decides_nothing_is_an_error(folder: Path) -> None:
     refuse = completion(None, refusal="no")
     with (

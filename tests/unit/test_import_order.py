@@ -27,7 +27,7 @@ ORDER = (
     {"stages", "audit", "delivery"},
     {"experiments"},
     {"cli_options"},
-    {"cli_models", "cli_scores", "cli_texts"},
+    {"cli_experiments", "cli_models", "cli_scores", "cli_texts"},
     {"cli"},
     {"__main__"},
 )

@@ -126,7 +126,7 @@ def compare_folders(
         seed=seed,
         confidence=confidence,
         metrics=metrics,
-        vocabulary=_read_vocabulary((first, second)),
+        vocabulary=read_vocabulary((first, second)),
     )
     return Compared(one, other, rows, pairs, samples, seed, confidence)
 
@@ -148,7 +148,7 @@ def _read_scores(folder: Path) -> list[MetricRow]:
         ) from error
 
 
-def _read_vocabulary(folders: Sequence[Path]) -> Vocabulary:
+def read_vocabulary(folders: Sequence[Path]) -> Vocabulary:
     """What the folders' summaries say of the examination that was scored; chest X-rays where none says it."""
     found: dict[Path, Vocabulary] = {}
     for folder in dict.fromkeys(folders):

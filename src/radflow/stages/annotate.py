@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from radflow.clinical.study_criticality import JudgeName, StudyCriticality
-from radflow.config import RunConfig
+from radflow.config import AnnotateConfig, RunConfig
 from radflow.errors import DataError, RunError
 from radflow.jsonl import Appender, write_jsonl
 from radflow.metrics.triage import agreement
@@ -37,7 +37,7 @@ def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
         write_jsonl(run.path("criticality_second.jsonl"), second)
         failures += failed
         facts |= {"second": more, "agreement": _agreement(verdicts, second)}
-    flipped = flips(verdicts, config.annotate.flip_rate, seed=config.seed)
+    flipped = flips(verdicts, config.annotate, seed=config.seed)
     final = [_flip(row) if row.study_id in flipped else row for row in verdicts]
     write_jsonl(run.path("criticality.jsonl"), final)
     write_jsonl(run.path("annotate_failures.jsonl"), failures)
@@ -64,10 +64,22 @@ def selected_studies(run: RunDir) -> list[Study]:
     return [studies[study_id] for study_id in chosen]
 
 
-def flips(verdicts: Sequence[Criticality], rate: float, *, seed: int) -> frozenset[str]:
-    """Ids of the seeded random share of verdicts that is turned round; of n, round(rate * n)."""
-    ids = sorted(row.study_id for row in verdicts)
-    return frozenset(random.Random(f"flip {seed}").sample(ids, round(rate * len(ids))))
+def flips(verdicts: Sequence[Criticality], settings: AnnotateConfig, *, seed: int) -> frozenset[str]:
+    """Ids of the verdicts that are turned round: seeded random shares; of n, round(rate * n)."""
+    critical = {row.study_id for row in verdicts if row.is_critical}
+    normal = {row.study_id for row in verdicts} - critical
+    return (
+        _drawn(critical | normal, settings.flip_rate, f"flip {seed}")
+        | _drawn(normal, settings.false_positive_rate, f"false positives {seed}")
+        | _drawn(critical, settings.false_negative_rate, f"false negatives {seed}")
+    )
+
+
+def _drawn(ids: Collection[str], rate: float, key: str) -> frozenset[str]:
+    """A share of the ids; a higher rate draws those of a lower one, and more."""
+    order = sorted(ids)
+    random.Random(key).shuffle(order)
+    return frozenset(order[: round(rate * len(order))])
 
 
 def _flip(row: Criticality) -> Criticality:

@@ -86,7 +86,7 @@ def forget_from(run: RunDir, name: str) -> None:
 
 
 def _bring_up_to_date(stage: Stage, config: RunConfig, run: RunDir) -> None:
-    identity = _identity(stage, config, run)
+    identity = identity_of(stage, config, run)
     status = run.status(stage.name, identity, redo=f"add --redo {stage.name}")
     if status == "done":
         _agree(config, False)
@@ -99,6 +99,7 @@ def _bring_up_to_date(stage: Stage, config: RunConfig, run: RunDir) -> None:
     elif run.manifest(stage.name) is not None:
         # It was finished and files are gone since: what a cut stage goes on from would hide that they are.
         run.delete(stage.temporary)
+        run.unshare(stage.files)
     run.start(stage.name, identity)
     started = time.perf_counter()
     _agree(config, True)
@@ -153,7 +154,7 @@ def _follow(config: RunConfig, run: RunDir, stage: Stage) -> None:
         import_module(stage.module).run(config, run)
 
 
-def _identity(stage: Stage, config: RunConfig, run: RunDir, *, recorded: bool = False) -> dict[str, Any]:
+def identity_of(stage: Stage, config: RunConfig, run: RunDir, *, recorded: bool = False) -> dict[str, Any]:
     """What decides the stage's result. Its upstream stages must be done.
 
     Args:
@@ -220,7 +221,7 @@ def _require_upstream(stage: Stage, config: RunConfig, run: RunDir, wanted: Sequ
             )
         redo = f"--redo {maker.name}"
         redo = f"add {redo}" if maker in wanted else f"radflow run CONFIG -o {run.root} {redo}"
-        if run.status(maker.name, _identity(maker, config, run, recorded=True), redo=redo) != "done":
+        if run.status(maker.name, identity_of(maker, config, run, recorded=True), redo=redo) != "done":
             raise RunError(
                 f"stage {stage.name} needs {', '.join(run.lost(maker.name))}, which is gone from the folder",
                 where=str(run.root),

@@ -197,6 +197,7 @@ def _arguments(
         loss_type=config.loss_type,
         beta=config.beta,
         epsilon=config.epsilon,
+        epsilon_high=config.epsilon_high,
         scale_rewards=config.scale_rewards,
         importance_sampling_level=config.importance_sampling_level,
         use_bias_correction_kl=False,  # METHOD.md's KL term is not weighted by the ratio
