@@ -24,9 +24,10 @@ ORDER = (
     {"training"},
     {"reporting"},
     {"stages", "audit", "delivery"},
+    {"fitting"},
     {"experiments"},
     {"cli_options"},
-    {"cli_models", "cli_scores", "cli_texts"},
+    {"cli_fit", "cli_models", "cli_scores", "cli_texts"},
     {"cli"},
     {"__main__"},
 )
