@@ -14,6 +14,10 @@ from radflow.terminal import console, print_result
 fits = typer.Typer()
 reward_app = typer.Typer(rich_markup_mode="rich")
 fits.add_typer(reward_app, name="reward")
+labeler_app = typer.Typer(
+    help="Fit an expert model on labelled reports.", no_args_is_help=True, rich_markup_mode="rich"
+)
+fits.add_typer(labeler_app, name="labeler")
 
 
 @reward_app.callback(invoke_without_command=True)
@@ -113,3 +117,64 @@ def fit_reward(
     for line in fitted.lines():
         print_result(line)
     console.print(f"model: {out / 'model.json'}, page: {out / 'fit.html'}", markup=False, soft_wrap=True)
+
+
+@labeler_app.callback()
+def labeler() -> None:
+    """Fit an expert model on labelled reports."""
+
+
+@labeler_app.command("fit")
+def fit_labeler(
+    labelled: Annotated[
+        Path, typer.Argument(help="Table with a report and labels a row: 1, 0, -1 (uncertain) or blank.")
+    ],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Folder for labeler.json, weights.safetensors, metrics.json.")
+    ],
+    labels: Annotated[
+        Path | None, typer.Option(help="Table with the labels by id, where they stand in another file.")
+    ] = None,
+    columns: Annotated[str, typer.Option(help="Columns to learn, with commas; default: all.")] = "",
+    leave_out: Annotated[str, typer.Option(help="Columns not to learn, with commas.")] = "",
+    features: Annotated[
+        str, typer.Option(help="words, characters, rules (needs --ontology), sentence-vectors; with commas.")
+    ] = "words,characters",
+    ontology: Annotated[
+        str | None, typer.Option(help="What rules read with, a name or your .yaml; for the feature rules.")
+    ] = None,
+    negations: Annotated[
+        str, typer.Option(help="Words that deny what follows, in the reports' language, with commas.")
+    ] = "",
+    constants: Annotated[
+        bool, typer.Option("--constants", help="Keep columns of which all reports say the same.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the folds.")] = 0,
+    id_column: IdColumn = "id",
+    report_column: ReportColumn = "report",
+) -> None:
+    """Fit an expert model on labelled reports; its folder goes wherever a labeler is named.
+
+    Example: radflow labeler fit labelled.csv -o knees, then radflow label new.csv -o l.csv --labeler ./knees
+    """
+    from radflow.fitting.labeler_files import FitFiles, fit_labeler_files, text_settings
+    from radflow.fitting.labeler_fit import LabelerOptions
+
+    files = FitFiles(
+        reports=labelled,
+        labels=labels,
+        out=out,
+        columns=_named(columns),
+        left_out=_named(leave_out),
+        id_column=id_column,
+        report_column=report_column,
+    )
+    text = text_settings(_named(features), ontology=ontology, negations=_named(negations))
+    options = LabelerOptions(text=text, constants=constants, seed=seed)
+    for line in fit_labeler_files(files, options):
+        print_result(line)
+    console.print(f"labeler: {out}", markup=False, soft_wrap=True)
+
+
+def _named(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))

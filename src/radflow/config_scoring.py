@@ -114,8 +114,15 @@ class RewardConfig(Section):
         description="Who checks Findings against Impression: rules, the judge, or both: the judge where "
         "the rules are unsure.",
     )
-    impression_labeler: str = Field(
-        "rules", description="Expert model that labels Impressions: rules or chexbert."
+    consistency_labeler: ModelName = Field(
+        "rules",
+        description="Who labels both sections for the consistency backends labels and both: rules, or the "
+        "folder of a labeler that `radflow labeler fit` wrote (./ or / in front).",
+    )
+    impression_labeler: ModelName = Field(
+        "rules",
+        description="Expert model that labels Impressions: rules, chexbert, or the folder of a labeler that "
+        "`radflow labeler fit` wrote (./ or / in front).",
     )
     impression_uncertain: Literal["absent", "present", "dropped"] = Field(
         "absent",
@@ -150,6 +157,10 @@ class RewardConfig(Section):
     def _some_term(self) -> RewardConfig:
         if not (self.language or self.domain or self.consistency or self.impression or self.learned):
             raise ValueError("all four weights are 0, so that every report would get the same reward")
+        if self.consistency_labeler != "rules" and not self.consistency_labeler.startswith(("/", ".", "~")):
+            raise ValueError(
+                f"consistency_labeler is rules or a folder (./{self.consistency_labeler} or its whole path)"
+            )
         if self.learned is not None and not self.learned.startswith(("/", ".", "~")):
             raise ValueError(f"learned is a folder: write ./{self.learned} or its whole path")
         return self

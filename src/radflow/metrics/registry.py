@@ -152,6 +152,10 @@ go to its server."""
 
 FITTED = {
     "learned-reward": _IN + "learned_scores:learned_reward",
+    **{
+        f"fitted-label-{name}": f"{_IN}fitted_label_scores:label_{name}"
+        for name in (*_RATIOS, "hallucination", "omission")
+    },
 }
 """Metrics of what was fitted here: `--metrics NAME:FOLDER`. Each is a function of the folder."""
 

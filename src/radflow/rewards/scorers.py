@@ -13,6 +13,9 @@ from typing import Any
 
 from radflow.clinical.chexpert_classes import LabelValue
 from radflow.clinical.consistency import LabelConsistency
+from radflow.clinical.fitted_consistency import FittedConsistency
+from radflow.clinical.fitted_labeler import is_folder
+from radflow.clinical.fitted_labeler import read_card as read_labeler
 from radflow.clinical.judge import Judge
 from radflow.clinical.labeler import RuleLabeler
 from radflow.clinical.ontology import Ontology
@@ -39,15 +42,18 @@ def check_settings(config: RewardConfig, judge: JudgeConfig | None) -> None:
 
     Raises:
         ConfigError: unknown metric, reader or labeler; a judge is needed and not given.
-        ModelError: no fitted reward in its folder.
+        ModelError: no fitted reward or labeler in its folder.
     """
     for kind, registry, name in (
         ("language metric", LANGUAGE_METRICS, config.language_metric),
         ("graph reader", GRAPH_READERS, config.domain_reader),
         ("labeler", LABELERS, config.impression_labeler),
     ):
-        if name not in registry:
+        if name not in registry and not (registry is LABELERS and is_folder(name)):
             resolve(kind, registry, name)
+    for name in (config.impression_labeler, config.consistency_labeler):
+        if is_folder(name):
+            read_labeler(Path(name))
     if config.learned is not None:
         read_card(Path(config.learned))  # a wrong folder is said before anything is loaded
     if asks_judge(config) and judge is None:
@@ -84,7 +90,7 @@ class Scorers:
         self._metric = open_language_metric(config.language_metric, encoder=config.language_encoder)
         self._reader = open_graph_reader(config.domain_reader, **_own(config.domain_reader, config))
         self._labeler = open_labeler(config.impression_labeler, **_own(config.impression_labeler, config))
-        self._rules = LabelConsistency(config.ontology)
+        self._rules = _consistency(config)
         self._mentions = RuleLabeler(config.ontology)
         ontology = load_ontology(config.ontology)
         self._no_finding = ontology.no_finding
@@ -160,6 +166,12 @@ class Scorers:
     def _compare_all(self, pairs: Sequence[tuple[str, str]]) -> Sequence[float | None]:
         references, predictions = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
         return self._metric.score(reference=references, prediction=predictions)
+
+
+def _consistency(config: RewardConfig) -> LabelConsistency | FittedConsistency:
+    if is_folder(config.consistency_labeler):
+        return FittedConsistency(config.consistency_labeler)
+    return LabelConsistency(config.ontology)
 
 
 class _Fitted:
