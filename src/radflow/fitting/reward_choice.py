@@ -10,7 +10,7 @@ import numpy as np
 from radflow.audit.result import RATE
 from radflow.audit.statistics import auc, exceeding, thresholds, trends
 from radflow.audit.variants import CONTROLS
-from radflow.errors import ConfigError
+from radflow.errors import ConfigError, DataError
 from radflow.fitting.reward_fit import CANDIDATES, Candidate, Model, calibrated, fit_model, row_weights
 from radflow.fitting.reward_rows import Rows
 from radflow.metrics.learned_model import RewardModel
@@ -62,14 +62,26 @@ class Calibration(Record):
 
 
 class Trial(NamedTuple):
-    """A candidate and the mean over kinds of its AUC on each, fitted without that kind."""
+    """A candidate and what it makes of each kind, fitted without that kind."""
 
     candidate: Candidate
-    unseen: dict[str, float]
+    unseen: dict[str, KindMeasures]
+
+    @property
+    def auc(self) -> float:
+        """Mean over kinds."""
+        return float(np.mean([one.auc for one in self.unseen.values() if one.auc is not None]))
+
+    @property
+    def order(self) -> float:
+        """Mean over kinds of the share of pairs of one report in order of their errors; ties count half."""
+        trends = [one.trend for one in self.unseen.values() if one.trend is not None]
+        return float(np.mean([(trend + 1) / 2 for trend in trends])) if trends else 0.5
 
     @property
     def value(self) -> float:
-        return float(np.mean(list(self.unseen.values())))
+        """A reward has to do both: tell errors from other words, and order the candidates of one report."""
+        return (self.auc + self.order) / 2
 
 
 def choose(
@@ -78,19 +90,33 @@ def choose(
     """All candidates, the best first: by errors of unseen kinds on unseen studies.
 
     A reward meets errors that nobody injected, so this is what counts. With a single kind, that kind.
+
+    Raises:
+        DataError: no error of these kinds in the reports to choose by.
     """
     trials = []
     for candidate in candidates:
-        unseen = {}
+        unseen: dict[str, KindMeasures] = {}
         for kind in kinds:
             others = [other for other in kinds if other != kind] or [kind]
-            model = fit_model(fit.of_kinds((*others, *CONTROLS)), candidate, seed=seed)
-            found = kind_measures(validation, -model(validation.features), [kind]).get(kind)
-            if found is not None and found.auc is not None:
-                unseen[kind] = found.auc
+            some = fit.of_kinds((*others, *CONTROLS))
+            if np.isin(some.kinds, others).any():
+                model = fit_model(some, candidate, seed=seed)
+                unseen |= kind_measures(validation, against_reference(model, validation), [kind])
         if unseen:
             trials.append(Trial(candidate, unseen))
+    if not trials:
+        raise DataError(
+            "the reports to choose by hold no error of these kinds",
+            next_step="Give more reports, a larger --limit, or more --kinds.",
+        )
     return sorted(trials, key=lambda trial: -round(trial.value, 4))  # stable: of equals the simpler one
+
+
+def against_reference(model: Model, rows: Rows) -> Matrix:
+    """(rows,) 1 less what the model says beyond what it says of the reference itself."""
+    own = model(np.zeros((1, rows.features.shape[1])))[0]
+    return np.asarray(1 - (model(rows.features) - own))
 
 
 def complete(

@@ -17,6 +17,7 @@ from radflow.fitting.reward_choice import (
     Calibration,
     KindMeasures,
     Trial,
+    against_reference,
     calibration,
     choose,
     complete,
@@ -59,7 +60,10 @@ class Fitted(NamedTuple):
 
     def lines(self) -> list[str]:
         """What the terminal shows."""
-        found = [f"{trial.candidate.name}: AUC on unseen kinds {trial.value:.3f}" for trial in self.trials]
+        found = [
+            f"{trial.candidate.name}: on unseen kinds AUC {trial.auc:.3f}, in order {trial.order:.3f}"
+            for trial in self.trials
+        ]
         if self.measures is None:
             return found
         head = f"{'one error':<16}{'variants':>9}{'AUC':>7}{'unseen':>8}{'detected':>10}{'unseen':>8}"
@@ -139,14 +143,14 @@ def _measures(
         others = [other for other in options.kinds if other != kind]
         if others:
             model = fit_model(fit.of_kinds((*others, *CONTROLS)), best, seed=options.seed)
-            unseen |= kind_measures(test, -model(test.features), [kind])
+            unseen |= kind_measures(test, against_reference(model, test), [kind])
     alarms: dict[str, float] = {}
     for kind in CONTROLS:
         others = [other for other in CONTROLS if other != kind]
         some = fit.of_kinds((*options.kinds, *others))
         if any((some.kinds == other).any() for other in others):
             model = fit_model(some, best, seed=options.seed)
-            alarms[kind] = unseen_alarms(test, -model(test.features)).get(kind, 0.0)
+            alarms[kind] = unseen_alarms(test, against_reference(model, test)).get(kind, 0.0)
     known = test.of_kinds((*options.kinds, *CONTROLS))
     seen = [kind for kind in every if kind in options.kinds]
     return Measures(
@@ -184,7 +188,13 @@ def _facts(
 def write_fit(out: Path, fitted: Fitted) -> None:
     """The folder: each file appears whole, the model last."""
     trials = [
-        {"candidate": trial.candidate.name, "mean": trial.value, "unseen": trial.unseen}
+        {
+            "candidate": trial.candidate.name,
+            "value": trial.value,
+            "auc": trial.auc,
+            "order": trial.order,
+            "unseen": {kind: one.model_dump() for kind, one in trial.unseen.items()},
+        }
         for trial in fitted.trials
     ]
     measures = fitted.measures.model_dump(mode="json") if fitted.measures else None
