@@ -33,8 +33,8 @@ def render_fit(
             "Which model was chosen",
             notes=(
                 "Each candidate was fitted without one kind of error and asked about it on other reports: "
-                "how often one error scores lower than a harmless change (AUC), and how often the worse of two "
-                "variants of one report scores lower (order). The highest mean of both is chosen.",
+                "how often one error scores lower than a harmless change (AUC), and how often the worse of "
+                "two variants of one report scores lower (order). The highest mean of both is chosen.",
             ),
             tables=(
                 Table(

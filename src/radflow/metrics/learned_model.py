@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -161,7 +162,7 @@ class LearnedReward:
         if unknown := sorted(set(self.model.features) - set(FEATURES)):
             raise _unusable(self.folder, f"it asks for the feature {unknown[0]!r}, which radflow hasn't")
         self._columns = [FEATURES.index(name) for name in self.model.features]
-        self._features = LearnedFeatures(self.model.ontology)
+        self._features = _features(self.model.ontology)
 
     def score(self, *, reference: Sequence[str], prediction: Sequence[str]) -> list[float | None]:
         """In [0, 1], 1 for the reference itself; ``None`` where the reference is empty.
@@ -175,6 +176,12 @@ class LearnedReward:
         features = self._features(reference=reference, prediction=prediction)[:, self._columns]
         values = self.model.scores(features).tolist()
         return [value if text.strip() else None for value, text in zip(values, reference, strict=True)]
+
+
+@lru_cache(maxsize=4)
+def _features(ontology: str) -> LearnedFeatures:
+    """One reader per process and ontology: several fitted rewards read each text once."""
+    return LearnedFeatures(ontology)
 
 
 def read_card(folder: Path) -> dict[str, Any]:
