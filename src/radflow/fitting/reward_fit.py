@@ -47,6 +47,8 @@ CANDIDATES = (
 TREES = 100
 RATE = 0.1
 FEWEST_IN_LEAF = 20
+FLOOR = 0.01
+"""Least weight of a root mean square of a feature: what is worse scores less, though no fit asked for it."""
 
 
 def require_fit() -> None:
@@ -94,13 +96,13 @@ def fit_model(rows: Rows, candidate: Candidate, *, seed: int) -> Model:
         DataError: only errors, or only harmless changes.
     """
     weights = row_weights(rows)
+    squares = weights @ rows.features**2
+    scales = np.sqrt(np.where(squares > 0, squares, 1.0))
     if candidate.kind == "boosting":
-        return _boosted(rows, weights, int(candidate.strength), seed)
-    scales = np.sqrt(weights @ rows.features**2)
-    scales = np.where(scales > 0, scales, 1.0)
+        return _boosted(rows, weights, int(candidate.strength), scales, seed)
     steps = MOST if candidate.kind == "ordinal" else 1
     fitted, _ = _proportional_odds(
-        rows.features / scales, rows.errors, weights, steps=steps, penalty=1 / candidate.strength
+        rows.features / scales, rows.errors, weights, steps=steps, penalty=1 / candidate.strength, least=FLOOR
     )
     return Linear(weights=tuple(fitted.tolist()), scales=tuple(scales.tolist()))
 
@@ -117,9 +119,9 @@ def calibrated(values: Matrix, rows: Rows) -> tuple[float, tuple[float, ...]]:
 
 
 def _proportional_odds(
-    features: Matrix, errors: Any, weights: Matrix, *, steps: int, penalty: float
+    features: Matrix, errors: Any, weights: Matrix, *, steps: int, penalty: float, least: float = 0.0
 ) -> tuple[Matrix, Matrix]:
-    """Weights >= 0 and ``steps`` intercepts of P(errors >= k) = logistic(w . x + b_k), k = 1 .. steps.
+    """Weights >= ``least`` and intercepts of P(errors >= k) = logistic(w . x + b_k), k = 1 .. steps.
 
     Minimises the mean over k of the weighted log loss, and penalty |w|^2 / 2 per row: with one step this is
     logistic regression.
@@ -137,14 +139,14 @@ def _proportional_odds(
         slopes = features.T @ gap.sum(axis=1) + penalty / count * point[:width]
         return value, np.concatenate([slopes, gap.sum(axis=0)])
 
-    bounds = [(0.0, None)] * width + [(None, None)] * steps
-    start = np.zeros(width + steps)
+    bounds = [(least, None)] * width + [(None, None)] * steps
+    start = np.concatenate([np.full(width, least), np.zeros(steps)])
     found = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B", options={"maxiter": 2000})
     point = cast(Matrix, found.x)
     return point[:width], point[width:]
 
 
-def _boosted(rows: Rows, weights: Matrix, leaves: int, seed: int) -> Trees:
+def _boosted(rows: Rows, weights: Matrix, leaves: int, scales: Matrix, seed: int) -> Trees:
     """Monotone gradient boosting, exported as plain columns; checked against what fitted it.
 
     Raises:
@@ -162,14 +164,15 @@ def _boosted(rows: Rows, weights: Matrix, leaves: int, seed: int) -> Trees:
         early_stopping=False,
         random_state=seed,
     ).fit(rows.features, rows.errors > 0, sample_weight=weights * len(weights))
-    model = Trees(width=width, trees=tuple(_exported(each[0].nodes) for each in fitted._predictors))
-    gap = fitted.decision_function(rows.features) - model(rows.features)
+    trees = tuple(_exported(each[0].nodes) for each in fitted._predictors)
+    bare = Trees(trees=trees, floor=0.0, scales=tuple(scales.tolist()))
+    gap = fitted.decision_function(rows.features) - bare(rows.features)
     if np.ptp(gap) > 1e-6:  # all but the constant that it begins with
         raise RunError(
             "the trees of this scikit-learn can't be exported: they give other values",
             next_step="Install scikit-learn 1.5 to 1.9, or fit without boosting: --models logistic,ordinal.",
         )
-    return model
+    return bare.model_copy(update={"floor": FLOOR})
 
 
 def _exported(nodes: Any) -> Tree:

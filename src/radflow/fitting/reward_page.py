@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from radflow.audit.variants import KINDS
 from radflow.fitting.reward_choice import Calibration, Trial
+from radflow.fitting.reward_fit import FLOOR
 from radflow.metrics.learned_model import Linear, RewardModel
 from radflow.reporting.html import RESEARCH_USE, page_template
 from radflow.reporting.plots import Line, Mark, Row, interval_chart, line_chart
@@ -130,8 +131,8 @@ def _calibration(found: Calibration) -> Section:
 
 def _shape(model: RewardModel) -> str:
     if isinstance(model.model, Linear):
-        used = sum(weight > 0 for weight in model.model.weights)
-        return f"{used} of {len(model.features)} features have a weight; the others are 0."
+        used = sum(weight > FLOOR for weight in model.model.weights)
+        return f"{used} of {len(model.features)} features weigh more than the least, {FLOOR:g}."
     return f"{len(model.model.trees)} monotone trees on {len(model.features)} features."
 
 
@@ -139,7 +140,7 @@ def _weights(model: RewardModel) -> tuple[Table, ...]:
     if not isinstance(model.model, Linear):
         return ()
     pairs = sorted(zip(model.features, model.model.weights, strict=True), key=lambda pair: -pair[1])
-    rows = tuple((name, f"{weight:.3f}") for name, weight in pairs if weight > 0)
+    rows = tuple((name, f"{weight:.3f}") for name, weight in pairs if weight > FLOOR)
     return (Table("Weight of one root mean square", ("feature", "weight"), rows),)
 
 

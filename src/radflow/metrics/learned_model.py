@@ -1,6 +1,6 @@
 """A fitted reward on disk and at work: plain numbers in one JSON file, applied with numpy
 
-    f(x) = w . (x / scale), or the sum of trees        never falls when a feature rises
+    f(x) = w . (x / scale), or a sum of trees          rises with every feature, be it by little
     P(at least k errors) = 1 / (1 + exp(-(slope f(x) + intercept_k))),   k = 1, 2, 3
     score = (1 - mean of P over k) / (the same of the reference itself)
 
@@ -79,21 +79,31 @@ class Tree(Record):
 
 
 class Trees(Record):
-    """The sum of trees; the fit lets none of them fall when a feature rises."""
+    """The sum of trees, none of which falls when a feature rises, and of a small linear part.
+
+    Trees know steps only; floor . (x / scale) tells two reports on one step apart.
+    """
 
     kind: Literal["trees"] = "trees"
-    width: int = Field(ge=1)
     trees: tuple[Tree, ...]
+    floor: float = Field(ge=0)
+    scales: tuple[float, ...] = Field(min_length=1)
+
+    @property
+    def width(self) -> int:
+        return len(self.scales)
 
     @model_validator(mode="after")
     def _check(self) -> Trees:
+        if min(self.scales) <= 0:
+            raise ValueError("a scale isn't positive")
         if any(max(tree.feature) >= self.width for tree in self.trees):
             raise ValueError("a tree asks for a feature that isn't there")
         return self
 
     def __call__(self, features: Matrix) -> Matrix:
         """(pairs, features) -> (pairs,)."""
-        total = np.zeros(len(features))
+        total = self.floor * (features / np.array(self.scales)).sum(axis=1)
         for tree in self.trees:
             total += _walk(tree, features)
         return total

@@ -26,7 +26,7 @@ from radflow.data.sections import parse_report
 from radflow.errors import ConfigError, DataError, ModelError
 from radflow.fitting.reward_choice import calibration, candidates_of, kind_measures
 from radflow.fitting.reward_files import Fitted, fit_reward, groups_named, write_fit
-from radflow.fitting.reward_fit import Candidate, calibrated, fit_model
+from radflow.fitting.reward_fit import FLOOR, Candidate, calibrated, fit_model
 from radflow.fitting.reward_rows import FitOptions, Rows, kinds_wanted, rows_of, split_studies
 from radflow.metrics.as_reward import MetricReward
 from radflow.metrics.learned_features import FEATURES, LearnedFeatures
@@ -102,14 +102,16 @@ def test_a_worse_feature_never_scores_more_and_nothing_more_than_the_reference(
     assert own == 1.0
     assert 0 <= second <= first + 1e-12
     assert first <= 1
+    if max(point) > 1e-3:
+        assert first < 1, "every feature counts, be it by little"
     likely = made_model.probabilities(np.array([point]))[0]
     assert (np.diff(likely) <= 1e-12).all(), "two errors can't be likelier than one"
 
 
-def test_what_harmless_changes_raise_gets_no_weight() -> None:
+def test_what_harmless_changes_raise_gets_the_least_weight() -> None:
     model = fit_model(made_rows(), Candidate("logistic", 1), seed=0)
     weights = model.model_dump()["weights"]
-    assert weights[2] == 0
+    assert weights[2] == FLOOR
     assert min(weights[0], weights[1]) > 1
 
 
@@ -268,7 +270,8 @@ def changed(folder: Path, out: Path, **changes: Any) -> Path:
             {
                 "reward__model": {
                     "kind": "trees",
-                    "width": 1,
+                    "floor": 0,
+                    "scales": [1],
                     "trees": [{"feature": [0], "threshold": [0], "left": [0], "right": [0], "value": [0]}],
                 }
             },
