@@ -16,6 +16,7 @@ from rich.markup import escape
 
 from radflow import __version__
 from radflow.cli_experiments import experiments
+from radflow.cli_fit import fits
 from radflow.cli_models import models
 from radflow.cli_options import ConfigFile, OutFolder, Overrides, Redo
 from radflow.cli_scores import scores
@@ -36,6 +37,7 @@ app.add_typer(texts)
 app.add_typer(scores)
 app.add_typer(models)
 app.add_typer(experiments)
+app.add_typer(fits)
 
 
 @app.callback(invoke_without_command=True)

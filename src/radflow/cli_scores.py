@@ -101,36 +101,6 @@ def metrics(
 
 
 @scores.command()
-def reward(
-    reference: Annotated[Path, typer.Option(help="References: CSV, JSONL, Parquet, or a folder of .txt.")],
-    prediction: Annotated[Path, typer.Option(help="Generated reports, likewise; ids must match.")],
-    out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="JSONL file for all terms of every report.")
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", help="YAML file with the sections reward and judge.")
-    ] = None,
-    overrides: Overrides = None,
-    id_column: IdColumn = "id",
-    report_column: ReportColumn = "report",
-) -> None:
-    """Score reports with the hierarchical reward: all terms, why some don't apply, and their means.
-
-    Example: radflow reward --reference gold.csv --prediction mine.csv -o rewards.jsonl
-    """
-    from radflow.rewards.hierarchical import HierarchicalReward
-    from radflow.rewards.reward_file import reward_files
-
-    settings = load_config(config, overrides=overrides or ())
-    scorer = HierarchicalReward(settings.reward, judge=settings.judge)
-    columns = {"id_column": id_column, "report_column": report_column}
-    table = reward_files(reference, prediction, out, scorer, **columns)
-    print_result("\n".join(table.lines()))
-    if out is not None:
-        console.print(f"{len(table.totals) + table.undefined} reports scored -> {out}")
-
-
-@scores.command()
 def audit(
     reports: Reports,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for audit.html, .json and scores.jsonl.")],

@@ -65,6 +65,9 @@ def label(
         Path | None, typer.Option("-o", "--out", help="labels.csv (a table) or labels.jsonl (all mentions).")
     ] = None,
     ontology: OntologyName = "chest-xray",
+    labeler: Annotated[
+        str, typer.Option(help="rules, or the folder of a labeler that radflow labeler fit wrote.")
+    ] = "rules",
     extras: Annotated[
         bool, typer.Option("--all", help="Add the observations beyond the table's columns.")
     ] = False,
@@ -86,16 +89,32 @@ def label(
             "nothing to do without an output",
             next_step="Give -o labels.csv, -o labels.jsonl or --explain ID.",
         )
-    labeler = RuleLabeler(ontology)
+    columns = {"id_column": id_column, "report_column": report_column}
+    if labeler != "rules":
+        _label_by_fitted(reports, out, labeler, columns, is_refused=extras or explain is not None)
+        return
+    rules = RuleLabeler(ontology)
     if explain is not None:
-        print_result(
-            explain_report(reports, explain, labeler, id_column=id_column, report_column=report_column)
-        )
+        print_result(explain_report(reports, explain, rules, **columns))
     if out is not None:
-        count = label_file(
-            reports, out, labeler, id_column=id_column, report_column=report_column, extras=extras
-        )
+        count = label_file(reports, out, rules, **columns, extras=extras)
         console.print(f"{count} reports labelled -> {out}")
+
+
+def _label_by_fitted(
+    reports: Path, out: Path | None, folder: str, columns: dict[str, str], *, is_refused: bool
+) -> None:
+    """`radflow label --labeler FOLDER`."""
+    from radflow.clinical.fitted_label_file import fitted_label_file
+    from radflow.clinical.fitted_labeler import FittedLabeler
+
+    if is_refused or out is None:
+        raise ConfigError(
+            "a fitted labeler writes labels only: it has no mentions to explain, and no further columns",
+            next_step="Give -o labels.csv or -o labels.jsonl, without --explain and --all.",
+        )
+    count = fitted_label_file(reports, out, FittedLabeler.load(folder), **columns)
+    console.print(f"{count} reports labelled -> {out}")
 
 
 @texts.command()

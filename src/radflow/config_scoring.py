@@ -67,6 +67,12 @@ class RewardConfig(Section):
     domain: float = Field(1.0, ge=0, description="Weight w_dom of the medical-domain term (graph F1).")
     consistency: float = Field(1.0, ge=0, description="Weight w_con of Findings/Impression consistency.")
     impression: float = Field(1.0, ge=0, description="Weight gamma of the Impression's label F1.")
+    learned: ModelName | None = Field(
+        None,
+        description="Folder of a reward that `radflow reward fit` wrote (./ or / in front): one more term, "
+        "in 0 to 1, 1 for the reference itself; null has none. Alone: set the four weights above to 0.",
+    )
+    learned_weight: float = Field(1.0, gt=0, description="Weight of the learned term, where there is one.")
     language_metric: str = Field(
         "bleu-2", description="What compares the words: bleu-2, rouge-l or bertscore."
     )
@@ -108,8 +114,15 @@ class RewardConfig(Section):
         description="Who checks Findings against Impression: rules, the judge, or both: the judge where "
         "the rules are unsure.",
     )
-    impression_labeler: str = Field(
-        "rules", description="Expert model that labels Impressions: rules or chexbert."
+    consistency_labeler: ModelName = Field(
+        "rules",
+        description="Who labels both sections for the consistency backends labels and both: rules, or the "
+        "folder of a labeler that `radflow labeler fit` wrote (./ or / in front).",
+    )
+    impression_labeler: ModelName = Field(
+        "rules",
+        description="Expert model that labels Impressions: rules, chexbert, or the folder of a labeler that "
+        "`radflow labeler fit` wrote (./ or / in front).",
     )
     impression_uncertain: Literal["absent", "present", "dropped"] = Field(
         "absent",
@@ -142,8 +155,14 @@ class RewardConfig(Section):
 
     @model_validator(mode="after")
     def _some_term(self) -> RewardConfig:
-        if not (self.language or self.domain or self.consistency or self.impression):
+        if not (self.language or self.domain or self.consistency or self.impression or self.learned):
             raise ValueError("all four weights are 0, so that every report would get the same reward")
+        if self.consistency_labeler != "rules" and not self.consistency_labeler.startswith(("/", ".", "~")):
+            raise ValueError(
+                f"consistency_labeler is rules or a folder (./{self.consistency_labeler} or its whole path)"
+            )
+        if self.learned is not None and not self.learned.startswith(("/", ".", "~")):
+            raise ValueError(f"learned is a folder: write ./{self.learned} or its whole path")
         return self
 
 

@@ -25,9 +25,10 @@ ORDER = (
     {"training"},
     {"reporting"},
     {"stages", "audit", "delivery"},
+    {"fitting"},
     {"experiments"},
     {"cli_options"},
-    {"cli_experiments", "cli_models", "cli_scores", "cli_texts"},
+    {"cli_experiments", "cli_fit", "cli_models", "cli_scores", "cli_texts"},
     {"cli"},
     {"__main__"},
 )

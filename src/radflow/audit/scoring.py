@@ -20,10 +20,9 @@ from radflow.metrics.declaration import DEFAULT_JUDGE, JudgeSettings, Metric
 from radflow.metrics.registry import find_metric
 from radflow.metrics.scoring import Plan, make_plan, score_cases
 from radflow.records import Record, Report, RewardScore, RowFailure
-from radflow.rewards.hierarchical import HierarchicalReward
+from radflow.rewards.hierarchical import LEARNED, TERMS, HierarchicalReward
 
 REWARD = "reward"
-TERMS = ("language", "domain", "consistency", "impression")
 ORIGINAL = "original"
 DEFAULT_METRICS = (
     "sentence-bleu-2,sentence-bleu-4,rouge-l,sentence-chrf,meteor,bertscore-minilm,sembscore,"
@@ -172,7 +171,7 @@ def _values(
 
 def of_reward(score: RewardScore) -> dict[str, float | None]:
     """The reward and its terms by name."""
-    terms = {f"{REWARD}/{name}": score.terms[name].value for name in TERMS if name in score.terms}
+    terms = {f"{REWARD}/{name}": score.terms[name].value for name in (*TERMS, LEARNED) if name in score.terms}
     return {REWARD: score.total, **terms}
 
 

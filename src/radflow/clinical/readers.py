@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, cast
 
 from radflow.clinical.chexpert_classes import LabelValue
+from radflow.clinical.fitted_labeler import FittedLabeler, is_folder
 from radflow.clinical.report_graph import ReportGraph
 from radflow.registry import resolve
 
@@ -36,13 +37,15 @@ GRAPH_READERS = {
 
 
 def open_labeler(name: str, **settings: Any) -> Labeler:
-    """The labeler of that name; settings are its own (rules: ontology; hub models: source, device,
-    batch_size).
+    """The labeler of that name, or the fitted one in a folder (./ or / in front); settings are its own
+    (rules: ontology; hub models: source, device, batch_size; fitted: none).
 
     Raises:
         ConfigError: unknown name.
         ModelError: its package or its weights are missing.
     """
+    if is_folder(name):
+        return FittedLabeler.load(name)
     return cast(Labeler, resolve("labeler", LABELERS, name)(**settings))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from radflow.errors import ConfigError
 from radflow.metrics.declaration import Metric
@@ -149,17 +150,36 @@ truth of phantoms, which two files of reports don't hold. A judge is asked by na
 go to its server."""
 
 
+FITTED = {
+    "learned-reward": _IN + "learned_scores:learned_reward",
+    **{
+        f"fitted-label-{name}": f"{_IN}fitted_label_scores:label_{name}"
+        for name in (*_RATIOS, "hallucination", "omission")
+    },
+}
+"""Metrics of what was fitted here: `--metrics NAME:FOLDER`. Each is a function of the folder."""
+
+
 def find_metric(name: str) -> Metric:
-    """The metric of that name.
+    """The metric of that name; ``NAME:FOLDER`` for one of a fitted model.
 
     Raises:
         ConfigError: unknown name; lists the nearest.
+        ModelError: nothing that fits lies in the folder.
     """
+    kind, colon, folder = name.partition(":")
+    if colon and kind in FITTED:
+        return cast(Metric, resolve("metric", FITTED, kind)(folder))
+    if name in FITTED:
+        raise ConfigError(
+            f"{name} needs the folder of what was fitted",
+            next_step=f"Write {name}:FOLDER, e.g. {name}:./fit.",
+        )
     if name not in METRICS:
         raise ConfigError(
             f"unknown metric {name!r}",
-            next_step=f"{nearest(name, [*METRICS, *PRESETS])}`radflow metrics` lists all {len(METRICS)}; "
-            f"presets are {', '.join(PRESETS)}.",
+            next_step=f"{nearest(name, [*METRICS, *PRESETS, *FITTED])}`radflow metrics` lists all "
+            f"{len(METRICS)}; presets are {', '.join(PRESETS)}.",
         )
     metric: Metric = resolve("metric", METRICS, name)[name]
     return metric

@@ -95,11 +95,14 @@ class Plan:
 def open_scorer(name: str, ontology: str = CHEST.ontology, judge: JudgeSettings = DEFAULT_JUDGE) -> Scorer:
     """The scorer that a "module:attribute" names; what it takes of ontology and judge it is given.
 
+    "module:attribute@FOLDER" is one of a fitted model.
+
     Raises:
         ModelError: its package, program or weights are missing.
     """
-    maker = as_maker(resolve("scorer", {name: name}, name))
-    offered = {"ontology": ontology, "judge": judge}
+    place, _, folder = name.partition("@")
+    maker = as_maker(resolve("scorer", {place: place}, place))
+    offered = {"ontology": ontology, "judge": judge, "folder": folder}
     return maker(**{name: offered[name] for name in signature(maker).parameters if name in offered})
 
 

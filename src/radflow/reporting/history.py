@@ -15,7 +15,7 @@ STRATA = ("all", "critical", "normal")
 CHOICES = ("hardest", "stratified", "anchor", "random")
 LOOKS = {"all": 1, "critical": 2, "normal": 4, "hardest": 2, "stratified": 2, "anchor": 1, "random": 3}
 BY_CHOICE = ", by choice"
-TERMS = ("language", "domain", "consistency", "impression")
+TERMS = ("language", "domain", "consistency", "impression", "learned")
 NOT_DRAWN = ("step", "epoch", "total_flos", "num_tokens", "step_time")
 NOT_DRAWN_PREFIXES = (
     "train_", "profiling/",

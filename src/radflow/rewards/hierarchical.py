@@ -22,6 +22,8 @@ from radflow.rewards.scorers import Scorers, check_settings, report_key
 from radflow.rewards.verdicts import Case, Verdict
 
 TERMS = ("language", "domain", "consistency", "impression")
+LEARNED = "learned"
+"""The term of a fitted reward; only there where the settings name one."""
 NO_REFERENCE = "the reference is empty"
 NO_ENTITY = "the reference names no entity or states nothing"
 NO_IMPRESSION = "the reference has no Impression"
@@ -84,7 +86,7 @@ class HierarchicalReward:
         self._judge_cache = judge_cache
         self._opened: Scorers | None = None
         check_settings(self.config, judge)
-        if taken := sorted(set(self.own_terms) & set(TERMS)):
+        if taken := sorted(set(self.own_terms) & {*TERMS, LEARNED}):
             raise ConfigError(f"a term {taken[0]!r} exists already", next_step="Give yours another name.")
 
     def __getstate__(self) -> dict[str, Any]:
@@ -143,6 +145,7 @@ class HierarchicalReward:
         labels = self._labels(references, written)
         verdicts = self._verdicts(texts, references, written, study_ids)
         factors = self._factors(texts, predictions)
+        learned = scorers.learned(list(zip(texts, predictions, strict=True))) if scorers.learned else None
         records = []
         for row, (reference, report) in enumerate(zip(references, written, strict=True)):
             factor = factors[row]
@@ -158,6 +161,8 @@ class HierarchicalReward:
                 weights=scorers.severity,
             )
             found["impression"] = _term(value, config.impression, NO_IMPRESSION)
+            if learned is not None:
+                found[LEARNED] = _term(learned[row], config.learned_weight, NO_REFERENCE)
             for name, own in self.own_terms.items():
                 found[name] = _own_term(own, reference, report)
             records.append(RewardScore(study_id=study_ids[row], total=total_of(found), terms=found))

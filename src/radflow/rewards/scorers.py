@@ -13,6 +13,9 @@ from typing import Any
 
 from radflow.clinical.chexpert_classes import LabelValue
 from radflow.clinical.consistency import LabelConsistency
+from radflow.clinical.fitted_consistency import FittedConsistency
+from radflow.clinical.fitted_labeler import is_folder
+from radflow.clinical.fitted_labeler import read_card as read_labeler
 from radflow.clinical.judge import Judge
 from radflow.clinical.labeler import RuleLabeler
 from radflow.clinical.ontology import Ontology
@@ -22,6 +25,7 @@ from radflow.clinical.report_graph import ReportGraph
 from radflow.config import JudgeConfig, RewardConfig
 from radflow.data.sections import parse_report, render_report
 from radflow.errors import ConfigError
+from radflow.metrics.learned_model import LearnedReward, read_card
 from radflow.metrics.remembered import Remembered
 from radflow.records import Report
 from radflow.registry import resolve
@@ -38,14 +42,20 @@ def check_settings(config: RewardConfig, judge: JudgeConfig | None) -> None:
 
     Raises:
         ConfigError: unknown metric, reader or labeler; a judge is needed and not given.
+        ModelError: no fitted reward or labeler in its folder.
     """
     for kind, registry, name in (
         ("language metric", LANGUAGE_METRICS, config.language_metric),
         ("graph reader", GRAPH_READERS, config.domain_reader),
         ("labeler", LABELERS, config.impression_labeler),
     ):
-        if name not in registry:
+        if name not in registry and not (registry is LABELERS and is_folder(name)):
             resolve(kind, registry, name)
+    for name in (config.impression_labeler, config.consistency_labeler):
+        if is_folder(name):
+            read_labeler(Path(name))
+    if config.learned is not None:
+        read_card(Path(config.learned))  # a wrong folder is said before anything is loaded
     if asks_judge(config) and judge is None:
         raise ConfigError(
             f"reward.consistency_backend {config.consistency_backend} needs a judge",
@@ -70,6 +80,7 @@ class Scorers:
         examine: (findings, impression, text) -> whether the rules find it consistent, and are sure of it.
         novelty: texts -> share of their sentences that are new.
         similarity: (reference, prediction) -> similarity of their words.
+        learned: (reference, prediction) -> what a fitted reward says; ``None`` without one.
         severity: what each label counts; ``None`` weighs all alike.
     """
 
@@ -79,7 +90,7 @@ class Scorers:
         self._metric = open_language_metric(config.language_metric, encoder=config.language_encoder)
         self._reader = open_graph_reader(config.domain_reader, **_own(config.domain_reader, config))
         self._labeler = open_labeler(config.impression_labeler, **_own(config.impression_labeler, config))
-        self._rules = LabelConsistency(config.ontology)
+        self._rules = _consistency(config)
         self._mentions = RuleLabeler(config.ontology)
         ontology = load_ontology(config.ontology)
         self._no_finding = ontology.no_finding
@@ -94,6 +105,8 @@ class Scorers:
         self.examine = Remembered(self._examine_all, size=size)
         self.novelty = Remembered(_novelty_all, size=size)
         self.similarity = Remembered(self._compare_all, size=size)
+        fitted = LearnedReward(config.learned) if config.learned else None
+        self.learned = Remembered(_Fitted(fitted), size=size) if fitted else None
 
     def consistent(self, cases: Sequence[Case], reports: Sequence[Report]) -> list[Verdict]:
         """Whether each report agrees with itself, by the backend of the settings; judge calls run together.
@@ -153,6 +166,24 @@ class Scorers:
     def _compare_all(self, pairs: Sequence[tuple[str, str]]) -> Sequence[float | None]:
         references, predictions = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
         return self._metric.score(reference=references, prediction=predictions)
+
+
+def _consistency(config: RewardConfig) -> LabelConsistency | FittedConsistency:
+    if is_folder(config.consistency_labeler):
+        return FittedConsistency(config.consistency_labeler)
+    return LabelConsistency(config.ontology)
+
+
+class _Fitted:
+    """(reference, prediction) pairs -> their scores."""
+
+    def __init__(self, reward: LearnedReward) -> None:
+        self._reward = reward
+
+    def __call__(self, pairs: Sequence[tuple[str, str]]) -> list[float | None]:
+        return self._reward.score(
+            reference=[one for one, _ in pairs], prediction=[other for _, other in pairs]
+        )
 
 
 def in_lower_case(graph: ReportGraph) -> ReportGraph:
