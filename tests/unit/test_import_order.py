@@ -23,10 +23,10 @@ ORDER = (
     {"models"},
     {"training"},
     {"reporting"},
-    {"stages", "audit", "delivery"},
+    {"stages", "audit", "delivery", "doctor"},
     {"experiments"},
     {"cli_options"},
-    {"cli_models", "cli_scores", "cli_texts"},
+    {"cli_models", "cli_runs", "cli_scores", "cli_texts"},
     {"cli"},
     {"__main__"},
 )
