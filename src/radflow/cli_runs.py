@@ -1,9 +1,10 @@
-"""Commands around a run: is this machine ready for it"""
+"""Commands around a run: write its config, and is this machine ready for it"""
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 import warnings
 from pathlib import Path
 from typing import Annotated
@@ -55,3 +56,48 @@ def doctor(
         print_table(table_of(checks))
     if has_problem:
         raise typer.Exit(1)
+
+
+QUESTIONS = {
+    "data": ("Data: phantoms, or a folder or table", "phantoms"),
+    "modality": ("Modality: chest, carotid, or an ontology of your own (.yaml)", "chest"),
+    "model": ("Model: tiny, efficientnet-smollm2, a model folder or a hub id", "tiny"),
+    "judge": ("Judge: rules, or the URL of a language model on this machine", "rules"),
+}
+
+
+@runs.command()
+def init(
+    data: Annotated[
+        str | None, typer.Option(help="phantoms, a table, or a folder of IU X-ray or MIMIC-CXR.")
+    ] = None,
+    modality: Annotated[str | None, typer.Option(help="chest, carotid, or an ontology (.yaml).")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="tiny, efficientnet-smollm2, a model folder or a hub id.")
+    ] = None,
+    judge: Annotated[str | None, typer.Option(help="rules, or a URL: http://127.0.0.1:8080/v1.")] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", help="File to write.")] = Path("radflow.yaml"),
+) -> None:
+    """Write a commented config that runs: asks for data, modality, model and judge, or takes them as options.
+
+    The folder's layout and a table's columns are recognised. Without a terminal, answers have defaults.
+
+    Example: radflow init --data reports.csv --modality chest --model tiny --judge rules -o mine.yaml
+    """
+    from radflow.starting.answers import answers_from
+    from radflow.starting.new_config import write_config
+
+    if out.exists():
+        raise ConfigError("the file is there already", where=str(out), next_step="Choose another with -o.")
+    given = {"data": data, "modality": modality, "model": model, "judge": judge}
+    answers = answers_from(**{name: _answer(name, value) for name, value in given.items()})
+    write_config(answers, out)
+    console.print(f"{answers.layout.found} -> {out}", markup=False, soft_wrap=True)
+    console.print(f"next: radflow doctor {out}, then radflow run {out}", markup=False, soft_wrap=True)
+
+
+def _answer(name: str, given: str | None) -> str:
+    question, default = QUESTIONS[name]
+    if given is not None:
+        return given
+    return str(typer.prompt(question, default=default, err=True)) if sys.stdin.isatty() else default

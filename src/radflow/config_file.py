@@ -188,7 +188,7 @@ def show_config(config: RunConfig, section: str | None = None) -> str:
             )
         node = getattr(node, part)
     if not isinstance(node, Section):
-        return f"{section}: {_yaml_value(node)}"
+        return f"{section}: {yaml_value(node)}"
     head = [f"{'  ' * depth}{part}:" for depth, part in enumerate(section.split("."))]
     return "\n".join([*head, *_show(node, len(head))])
 
@@ -202,7 +202,7 @@ def _show(section: Section, depth: int) -> Iterator[str]:
             yield f"{indent}{name}:"
             yield from _show(value, depth + 1)
         else:
-            yield f"{indent}{name}: {_yaml_value(value)}"
+            yield f"{indent}{name}: {yaml_value(value)}"
 
 
 def _bounds(field: FieldInfo) -> str:
@@ -227,7 +227,8 @@ def _choices(annotation: Any) -> list[Any]:
     return [*found, None] if found and type(None) in inner else found
 
 
-def _yaml_value(value: Any) -> str:
+def yaml_value(value: Any) -> str:
+    """A value of a setting as one line of YAML that reads back as the same."""
     plain = list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
     text = yaml.dump(plain, Dumper=_Dumper, default_flow_style=True, width=10_000)
     return text.strip().removesuffix("...").strip()
