@@ -1,4 +1,4 @@
-"""Commands around a run: write its config, and is this machine ready for it"""
+"""Commands around a run: write its config, is this machine ready for it, and follow it"""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def doctor(
             warnings.simplefilter("ignore")  # of libraries, for their developers
             checks = list(examine(settings, folder))
     has_problem = any(check.state == "problem" for check in checks)
-    if as_json:
+    if as_json or console.as_json:
         found = {"ok": not has_problem, "checks": [check.as_dict() for check in checks]}
         print_result(json.dumps(found, indent=2, ensure_ascii=False))
     else:
@@ -101,3 +101,21 @@ def _answer(name: str, given: str | None) -> str:
     if given is not None:
         return given
     return str(typer.prompt(question, default=default, err=True)) if sys.stdin.isatty() else default
+
+
+@runs.command()
+def watch(
+    run: Annotated[Path, typer.Argument(help="Run folder: of a run under way, cut or finished.")],
+    once: Annotated[bool, typer.Option("--once", help="Print the state and end.")] = False,
+    every: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 2.0,
+) -> None:
+    """Follow a run: stage, step, time left, losses, reward, clip of critical and normal samples.
+
+    Reads the run's files only, so that it disturbs nothing; ends when the run does.
+
+    Example: radflow watch runs/first
+    """
+    from radflow.stages import STAGES
+    from radflow.watching.follow import follow
+
+    follow(run, [stage.name for stage in STAGES], once=once, every=every)

@@ -33,7 +33,7 @@ from radflow.config_model import (
     TinyConfig,
 )
 from radflow.config_scoring import CompositeConfig, EvaluateConfig, ExploreConfig, RewardConfig
-from radflow.config_training import ControlConfig, RFTConfig, SFTConfig
+from radflow.config_training import ControlConfig, RFTConfig, SFTConfig, TrackingConfig
 from radflow.config_types import (
     ENV_PATTERN,
     DataPath,
@@ -51,7 +51,7 @@ __all__ = [
     "ExploreConfig", "Fraction", "FromCommandLine", "GenerationConfig", "JudgeConfig", "LoraConfig",
     "MimicConfig", "ModelConfig", "ModelName", "PhantomsConfig", "Positive", "RFTConfig", "ReportConfig",
     "RewardConfig", "RunConfig", "SFTConfig", "Section", "SectionsConfig", "SplitConfig", "StageName",
-    "TableConfig", "TinyConfig", "host_of", "is_loopback", "settings_of",
+    "TableConfig", "TinyConfig", "TrackingConfig", "host_of", "is_loopback", "settings_of",
 ]  # fmt: skip
 
 StageName = Literal["prepare", "sft", "explore", "annotate", "rft", "control", "evaluate", "report"]
@@ -98,6 +98,9 @@ class RunConfig(Section):
     )
     evaluate: EvaluateConfig = Field(EvaluateConfig(), description="Reports of the model against references.")
     report: ReportConfig = Field(ReportConfig(), description="The HTML report.")
+    tracking: TrackingConfig = Field(
+        TrackingConfig(), description="Who follows the trainings; never changes results."
+    )
     engine: EngineConfig = Field(
         EngineConfig(), description="How per-row work is spread; never changes results."
     )

@@ -23,7 +23,7 @@ ORDER = (
     {"models"},
     {"training"},
     {"reporting"},
-    {"stages", "audit", "delivery", "doctor", "starting"},
+    {"stages", "audit", "delivery", "doctor", "starting", "watching"},
     {"experiments"},
     {"cli_options"},
     {"cli_models", "cli_runs", "cli_scores", "cli_texts"},
