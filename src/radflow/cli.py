@@ -174,11 +174,17 @@ def config_show(
     section: Annotated[str | None, typer.Argument(help="Only this section, e.g. rft or data.split.")] = None,
     file: Annotated[Path | None, typer.Option("--file", help="Values of this config, not defaults.")] = None,
     overrides: Overrides = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print docs/settings.md.")] = False,
 ) -> None:
     """Print every setting with its value, its sentence and its bounds, as YAML that can be pasted.
 
     Example: radflow config show rft
     """
+    if markdown:
+        from radflow.config_page import settings_page
+
+        print_result(settings_page().rstrip("\n"))
+        return
     print_result(show_config(load_config(file, overrides=overrides or ()), section))
 
 

@@ -119,3 +119,20 @@ def watch(
     from radflow.watching.follow import follow
 
     follow(run, [stage.name for stage in STAGES], once=once, every=every)
+
+
+@runs.command()
+def signatures(
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print docs/signatures.md.")] = False,
+) -> None:
+    """List the signs that a reinforcement fine-tuning goes wrong, with likely causes and remedies.
+
+    Example: radflow signatures
+    """
+    from radflow.training.signature_page import shown_signatures, signatures_page
+
+    if markdown:
+        print_result(signatures_page().rstrip("\n"))
+        return
+    for one in shown_signatures():
+        print_result(f"{one.name}: {one.cause}.\n    {one.remedy}.")

@@ -197,7 +197,7 @@ def _show(section: Section, depth: int) -> Iterator[str]:
     indent = "  " * depth
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
-        yield f"{indent}# {field.description}{_bounds(field)}"
+        yield f"{indent}# {field.description}{bounds_text(field)}"
         if isinstance(value, Section):
             yield f"{indent}{name}:"
             yield from _show(value, depth + 1)
@@ -205,7 +205,8 @@ def _show(section: Section, depth: int) -> Iterator[str]:
             yield f"{indent}{name}: {yaml_value(value)}"
 
 
-def _bounds(field: FieldInfo) -> str:
+def bounds_text(field: FieldInfo) -> str:
+    """What a setting may be, in brackets and with a space before; empty where anything may."""
     signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
     parts = [
         f"{sign} {getattr(rule, name):g}"

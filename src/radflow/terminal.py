@@ -116,16 +116,16 @@ def rate_text(per_second: float | None) -> str:
 class Bars(Progress):
     """Bars with count, elapsed and remaining time, throughput, and a free ``note`` field (loss, reward)."""
 
-    live = 0
+    shown = 0
     """How many are shown now: the terminal has room for one."""
 
     _last = float("-inf")
 
     def start(self) -> None:
         super().start()
-        Bars.live += 1
+        Bars.shown += 1
 
-    def update(self, task_id: Any, **changes: Any) -> None:  # type: ignore[override]
+    def update(self, task_id: Any, **changes: Any) -> None:
         super().update(task_id, **changes)
         if (console.as_json or _followed) and time.monotonic() - self._last >= SECONDS_BETWEEN:
             self._last = time.monotonic()
@@ -135,7 +135,7 @@ class Bars(Progress):
         if self.tasks and (console.as_json or _followed):
             self._tell()
         super().stop()
-        Bars.live = max(0, Bars.live - 1)
+        Bars.shown = max(0, Bars.shown - 1)
 
     def _tell(self) -> None:
         state = _state_of(self.tasks[-1])
@@ -215,7 +215,7 @@ def with_late_bar(rows: Iterable[T], label: str, *, total: Callable[[], int | No
         for row in rows:
             yield row
             count += 1
-            if bars is None and not Bars.live and time.monotonic() - started > LATE_S:
+            if bars is None and not Bars.shown and time.monotonic() - started > LATE_S:
                 bars = progress_bar()
                 bars.start()
                 task = bars.add_task(label, total=total(), completed=count, note="")

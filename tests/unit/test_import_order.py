@@ -16,6 +16,7 @@ ORDER = (
     {"config_scoring"},
     {"config", "registry", "jsonl", "terminal"},
     {"config_file", "run_dir", "engine"},
+    {"config_page"},
     {"data"},
     {"clinical"},
     {"metrics"},
