@@ -104,7 +104,7 @@ def _bring_up_to_date(stage: Stage, config: RunConfig, run: RunDir) -> None:
         # The user will correct a setting, and the corrected command must not meet the wrong one's marker.
         # Files stay to be looked at (left_out.jsonl tells why); the next start, a new one, deletes them.
         if status == "new":
-            run.forget(stage.name, files=())
+            run.forget(stage.name, files=(PROGRESS,))
         raise
     seconds = time.perf_counter() - started
     run.finish(
