@@ -210,7 +210,9 @@ def with_late_bar(rows: Iterable[T], label: str, *, total: Callable[[], int | No
     Args:
         total: how many there are; asked only when the bar appears.
     """
-    started, count, bars, task = time.monotonic(), 0, None, None
+    started, count = time.monotonic(), 0
+    bars: Bars | None = None
+    task: Any = None
     try:
         for row in rows:
             yield row
