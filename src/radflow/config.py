@@ -35,7 +35,7 @@ from radflow.config_model import (
     TinyConfig,
 )
 from radflow.config_scoring import CompositeConfig, EvaluateConfig, ExploreConfig, RewardConfig
-from radflow.config_training import ControlConfig, RFTConfig, SFTConfig
+from radflow.config_training import ControlConfig, RFTConfig, SFTConfig, TrackingConfig
 from radflow.config_types import (
     ENV_PATTERN,
     DataPath,
@@ -86,6 +86,7 @@ __all__ = [
     "StageName",
     "TableConfig",
     "TinyConfig",
+    "TrackingConfig",
     "host_of",
     "is_loopback",
     "settings_of",
@@ -129,6 +130,9 @@ class RunConfig(Section):
     )
     evaluate: EvaluateConfig = Field(EvaluateConfig(), description="Reports of the model against references.")
     report: ReportConfig = Field(ReportConfig(), description="The HTML report.")
+    tracking: TrackingConfig = Field(
+        TrackingConfig(), description="Who follows the trainings; never changes results."
+    )
     engine: EngineConfig = Field(
         EngineConfig(), description="How per-row work is spread; never changes results."
     )

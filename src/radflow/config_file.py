@@ -188,7 +188,7 @@ def show_config(config: RunConfig, section: str | None = None) -> str:
             )
         node = getattr(node, part)
     if not isinstance(node, Section):
-        return f"{section}: {_yaml_value(node)}"
+        return f"{section}: {yaml_value(node)}"
     head = [f"{'  ' * depth}{part}:" for depth, part in enumerate(section.split("."))]
     return "\n".join([*head, *_show(node, len(head))])
 
@@ -197,15 +197,16 @@ def _show(section: Section, depth: int) -> Iterator[str]:
     indent = "  " * depth
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
-        yield f"{indent}# {field.description}{_bounds(field)}"
+        yield f"{indent}# {field.description}{bounds_text(field)}"
         if isinstance(value, Section):
             yield f"{indent}{name}:"
             yield from _show(value, depth + 1)
         else:
-            yield f"{indent}{name}: {_yaml_value(value)}"
+            yield f"{indent}{name}: {yaml_value(value)}"
 
 
-def _bounds(field: FieldInfo) -> str:
+def bounds_text(field: FieldInfo) -> str:
+    """What a setting may be, in brackets and with a space before; empty where anything may."""
     signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
     parts = [
         f"{sign} {getattr(rule, name):g}"
@@ -227,7 +228,8 @@ def _choices(annotation: Any) -> list[Any]:
     return [*found, None] if found and type(None) in inner else found
 
 
-def _yaml_value(value: Any) -> str:
+def yaml_value(value: Any) -> str:
+    """A value of a setting as one line of YAML that reads back as the same."""
     plain = list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
     text = yaml.dump(plain, Dumper=_Dumper, default_flow_style=True, width=10_000)
     return text.strip().removesuffix("...").strip()

@@ -1,4 +1,4 @@
-"""Settings of the trainings: supervised fine-tuning, reinforcement fine-tuning, and the control."""
+"""Settings of the trainings: supervised and reinforcement fine-tuning, the control, and who follows them."""
 
 from __future__ import annotations
 
@@ -156,3 +156,25 @@ class ControlConfig(Section):
     learning_rate: float | None = Field(
         None, gt=0, lt=1, description="Peak learning rate; null is a third of sft.learning_rate."
     )
+
+
+class TrackingConfig(Section):
+    report_to: tuple[Literal["tensorboard", "trackio", "wandb"], ...] = Field(
+        ("tensorboard",),
+        description="Who else gets what the trainings log: TensorBoard events in the run folder's logs/, "
+        "trackio's database on this machine, or Weights & Biases, which sends it to a server.",
+    )
+    allow_remote: bool = Field(
+        False,
+        description="Let losses, rewards, settings, paths and the machine's name leave it; reports never do.",
+    )
+    project: str = Field("radflow", min_length=1, description="What trackio and wandb file the run under.")
+
+    @model_validator(mode="after")
+    def _keep_numbers_here(self) -> TrackingConfig:
+        if "wandb" in self.report_to and not self.allow_remote:
+            raise ValueError(
+                "wandb sends metrics, settings, paths and the machine's name to a server; say "
+                "tracking.allow_remote: true if they may leave, or take tensorboard or trackio"
+            )
+        return self

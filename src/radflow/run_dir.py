@@ -30,6 +30,8 @@ from radflow.records import Record
 R = TypeVar("R", bound=Record)
 MARKER_KEYS = {"fingerprint", "identity"}
 LOCK = ".lock"
+PROGRESS = "progress.json"
+"""Where the stage under way is, while it works; stays when it is cut."""
 TORN_WRITE = re.compile(r"\..+\.\d+\.tmp")
 PACKAGES = ("radflow", "torch", "transformers", "trl", "peft", "numpy", "pillow", "pydicom")
 

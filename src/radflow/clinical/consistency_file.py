@@ -10,9 +10,10 @@ from typing import Any, Protocol
 
 from radflow.clinical.consistency import LabelConsistency
 from radflow.clinical.judge_questions import JudgeFailure
-from radflow.data.report_files import json_line, read_parsed, whole_file
+from radflow.data.report_files import count_reports, json_line, read_parsed, whole_file
 from radflow.errors import DataError
 from radflow.records import Consistency, Report
+from radflow.terminal import with_late_bar
 
 
 class Checker(Protocol):
@@ -84,10 +85,12 @@ def check_file(
     counts = Counts()
     ids: deque[str] = deque()
 
+    def total() -> int:
+        return count_reports(source, id_column=id_column, report_column=report_column)
+
     def reports() -> Iterator[tuple[str, Report]]:
-        for report_id, report in read_parsed(
-            source, id_column=id_column, report_column=report_column, headers=headers
-        ):
+        rows = read_parsed(source, id_column=id_column, report_column=report_column, headers=headers)
+        for report_id, report in with_late_bar(rows, "consistency", total=total):
             ids.append(report_id)
             yield report_id, report
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from radflow.clinical.judge_questions import JudgeFailure
-from radflow.data.report_files import json_line, read_reports, whole_file
+from radflow.data.report_files import count_reports, json_line, read_reports, whole_file
 from radflow.data.sources.checks import id_text, is_empty
 from radflow.data.tables import read_rows, require_columns
 from radflow.errors import DataError
 from radflow.records import Criticality, Report
+from radflow.terminal import with_late_bar
 
 _TRUE, _FALSE = frozenset(("1", "1.0", "true", "yes")), frozenset(("0", "0.0", "false", "no"))
 
@@ -47,7 +48,10 @@ def decide_file(
             where=str(out),
             next_step="Name the output criticality.jsonl.",
         )
-    reports = read_reports(source, id_column=id_column, report_column=report_column)
+    columns = {"id_column": id_column, "report_column": report_column}
+    reports = with_late_bar(
+        read_reports(source, **columns), "criticality", total=lambda: count_reports(source, **columns)
+    )
     with whole_file(out, source=source) as write:
         for row in _rows(reports, judge):
             write(json_line(row))

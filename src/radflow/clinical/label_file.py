@@ -10,9 +10,10 @@ from pathlib import Path
 
 from radflow.clinical.label_table import aggregate, labels_of
 from radflow.clinical.labeler import RuleLabeler
-from radflow.data.report_files import json_line, read_reports, whole_file
+from radflow.data.report_files import count_reports, json_line, read_reports, whole_file
 from radflow.errors import DataError
 from radflow.records import Mention
+from radflow.terminal import with_late_bar
 
 _MARKS = {"present": "+", "absent": "-", "uncertain": "?"}
 
@@ -43,7 +44,10 @@ def label_file(
             where=str(out),
             next_step="Name the output labels.csv (a table) or labels.jsonl (all mentions).",
         )
-    reports = read_reports(source, id_column=id_column, report_column=report_column)
+    columns = {"id_column": id_column, "report_column": report_column}
+    reports = with_late_bar(
+        read_reports(source, **columns), "label", total=lambda: count_reports(source, **columns)
+    )
     rows = _jsonl(reports, labeler, extras) if out.suffix == ".jsonl" else _csv(reports, labeler, extras)
     count = 0
     with whole_file(out, source=source) as write:

@@ -16,6 +16,7 @@ from radflow.data.sources.checks import field_text, id_text, is_empty
 from radflow.data.tables import SUFFIXES, read_rows, require_columns, table_suffix
 from radflow.errors import DataError
 from radflow.records import Report
+from radflow.terminal import with_late_bar
 
 ANY_REPORTS = "Give a .csv, .tsv, .jsonl or .parquet file, or a folder of .txt files."
 
@@ -89,6 +90,11 @@ def read_parsed(
                 impression_found_by="none" if report.impression is None else "field",
             ),
         )
+
+
+def count_reports(path: Path, *, id_column: str = "id", report_column: str = "report") -> int:
+    """How many rows `read_reports` gives, as long as nothing is wrong with them."""
+    return sum(1 for _ in _rows(path, id_column, report_column))
 
 
 def _unique_rows(
@@ -210,7 +216,10 @@ def split_file(
         raise DataError(
             "sections are written as JSON lines", where=str(out), next_step="Name the output sections.jsonl."
         )
-    reports = read_reports(source, id_column=id_column, report_column=report_column)
+    columns = {"id_column": id_column, "report_column": report_column}
+    reports = with_late_bar(
+        read_reports(source, **columns), "sections", total=lambda: count_reports(source, **columns)
+    )
     with whole_file(out, source=source) as write:
         return _write_sections(reports, write, partial(parse_report, fallback=fallback, headers=headers))
 

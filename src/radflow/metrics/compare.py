@@ -18,6 +18,7 @@ from radflow.metrics.report_parts import PARTS
 from radflow.metrics.sums import Sums
 from radflow.records import Difference, MetricRow, Record
 from radflow.registry import nearest
+from radflow.terminal import with_late_bar
 
 
 class Comparison(Record):
@@ -243,7 +244,7 @@ def _compared(
     wanted: Callable[[str], bool],
     confidence: float,
 ) -> Iterator[Comparison]:
-    for part in PARTS:
+    for part in with_late_bar(PARTS, "compare", total=lambda: len(PARTS)):
         for subset, mask in sides[0].subsets(part).items():
             columns = (
                 own

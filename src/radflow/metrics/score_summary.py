@@ -13,6 +13,7 @@ from radflow.metrics.paired import bootstrap_difference, difference_of
 from radflow.metrics.statistics import interval_of_draws
 from radflow.metrics.sums import Sums
 from radflow.records import Difference, Interval, Part
+from radflow.terminal import with_late_bar
 
 V = TypeVar("V", Interval, Difference)
 
@@ -102,7 +103,7 @@ def _table(
 ) -> Table[V]:
     table: Table[V] = Table({}, {}, {})
     order = [metric.name for metric in collected.metrics]
-    for part in collected.parts:
+    for part in with_late_bar(collected.parts, "intervals", total=lambda: len(collected.parts)):
         for subset, mask in collected.subsets(part).items():
             table.studies.setdefault(subset, {})[part] = int(mask.sum())
             scores = table.scores.setdefault(subset, {})

@@ -49,7 +49,7 @@ def make_tiny_model(folder: Path, texts: Iterable[str], config: TinyConfig, *, s
     # Initial weights come from torch's global generator; the caller's state is put back afterwards.
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = LlavaForConditionalGeneration(_architecture(config, processor))
+        model = LlavaForConditionalGeneration(architecture(config, processor))
     model.generation_config = GenerationConfig(
         bos_token_id=processor.tokenizer.bos_token_id,
         eos_token_id=processor.tokenizer.eos_token_id,
@@ -94,7 +94,8 @@ def make_processor(texts: Iterable[str], config: TinyConfig) -> Any:
     )
 
 
-def _architecture(config: TinyConfig, processor: Any) -> LlavaConfig:
+def architecture(config: TinyConfig, processor: Any) -> LlavaConfig:
+    """Shapes of the tiny model whose processor has that tokenizer."""
     tokenizer = processor.tokenizer
     vision = SiglipVisionConfig(
         hidden_size=config.hidden_size,

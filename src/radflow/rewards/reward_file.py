@@ -13,6 +13,7 @@ from radflow.data.sections import parse_report
 from radflow.errors import DataError
 from radflow.records import RewardScore
 from radflow.rewards.hierarchical import HierarchicalReward, has_failed
+from radflow.terminal import with_late_bar
 
 BATCH = 256
 SHOWN_IDS = 5
@@ -103,7 +104,7 @@ def reward_files(
             where=f"{reference}, {prediction}",
             next_step=f"Ids stand in the column {id_column!r}; --id-column names another one.",
         )
-    scores = _scores(pairs, reward, table)
+    scores = with_late_bar(_scores(pairs, reward, table), "reward", total=lambda: len(pairs))
     if out is None:
         for _ in scores:
             pass

@@ -37,6 +37,7 @@ def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
         image_root=run.root,
         checkpoints=run.path("checkpoints-control"),
         logs=run.path("logs/control"),
+        tracking=config.tracking,
         history=run.path("control_history.jsonl"),
         seed=config.seed + 1,  # another order of the studies than the first fine-tuning's
     )

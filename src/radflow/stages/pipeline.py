@@ -15,9 +15,10 @@ from radflow.errors import ConfigError, DataError, ModelError, RunError
 from radflow.metrics.registry import find_metrics
 from radflow.processes import is_first, process_count
 from radflow.rewards.scorers import check_settings
-from radflow.run_dir import RunDir, listing_hash, stage_identity
+from radflow.run_dir import PROGRESS, RunDir, listing_hash, stage_identity
 from radflow.stages import STAGES, Stage
-from radflow.terminal import console
+from radflow.terminal import announce_stage, progress_kept_in, set_manner
+from radflow.training.trackers import require_trackers
 from radflow.training.vllm_rollouts import require_vllm
 
 NAME_OR_PATH = (
@@ -41,8 +42,8 @@ def run_stages(
             comes: by then the earlier stages are up to date, and a mistake there has cost nothing.
 
     Raises:
-        ConfigError: no such stage to redo, redoing it can't work, an unknown metric or reader, or no vLLM
-            where it is asked for.
+        ConfigError: no such stage to redo, redoing it can't work, an unknown metric or reader, or a package
+            that settings ask for (vLLM, a tracker) is missing.
         RunError: locked folder, other settings in it, missing input, full disk.
     """
     wanted = [stage for stage in STAGES if stage.name in (config.stages if names is None else names)]
@@ -51,6 +52,8 @@ def run_stages(
     require_known_names(config, [stage.name for stage in wanted])
     if "rft" in [stage.name for stage in wanted]:
         require_vllm(config.rft)
+    if set(TRAININGS) & {stage.name for stage in wanted}:
+        require_trackers(config.tracking)
     if process_count() > 1:
         _require_one_training(wanted)
     if not is_first():
@@ -91,9 +94,10 @@ def _bring_up_to_date(stage: Stage, config: RunConfig, run: RunDir) -> None:
     if status == "done":
         _agree(config, False)
         run.delete(stage.temporary)  # they are left when a kill falls between manifest and deletion
-        console.print(f"[bold]{stage.name}[/] is done already, skipped")
+        announce_stage(stage.name, "skipped", f"[bold]{stage.name}[/] is done already, skipped")
         return
-    console.rule(f"{stage.name}{' (goes on where it was cut)' if status == 'cut' else ''}", align="left")
+    goes_on = " (goes on where it was cut)" if status == "cut" else ""
+    announce_stage(stage.name, "started", f"{stage.name}{goes_on}", goes_on=status == "cut")
     if status == "new":
         run.forget(stage.name, stage.files)
     elif run.manifest(stage.name) is not None:
@@ -104,12 +108,13 @@ def _bring_up_to_date(stage: Stage, config: RunConfig, run: RunDir) -> None:
     started = time.perf_counter()
     _agree(config, True)
     try:
-        facts: dict[str, Any] = import_module(stage.module).run(config, run)
+        with progress_kept_in(run.path(PROGRESS), stage=stage.name):
+            facts: dict[str, Any] = import_module(stage.module).run(config, run)
     except (ConfigError, DataError, ModelError):
         # The user will correct a setting, and the corrected command must not meet the wrong one's marker.
         # Files stay to be looked at (left_out.jsonl tells why); the next start, a new one, deletes them.
         if status == "new":
-            run.forget(stage.name, files=())
+            run.forget(stage.name, files=(PROGRESS,))
         raise
     seconds = time.perf_counter() - started
     run.finish(
@@ -123,7 +128,8 @@ def _bring_up_to_date(stage: Stage, config: RunConfig, run: RunDir) -> None:
         config=config.model_dump(mode="json"),
     )
     run.delete(stage.temporary)
-    console.print(f"[bold]{stage.name}[/] finished in {seconds:.0f} s")
+    told = f"[bold]{stage.name}[/] finished in {seconds:.0f} s"
+    announce_stage(stage.name, "finished", told, seconds=round(seconds, 1))
 
 
 def _require_one_training(wanted: Sequence[Stage]) -> None:
@@ -149,7 +155,7 @@ def _agree(config: RunConfig, begins: bool | None) -> bool:
 
 def _follow(config: RunConfig, run: RunDir, stage: Stage) -> None:
     """Train along with the first process, which keeps the folder; this one writes and says nothing."""
-    console.quiet = True
+    set_manner(quiet=True)
     if _agree(config, None):
         import_module(stage.module).run(config, run)
 

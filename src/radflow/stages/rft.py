@@ -50,6 +50,7 @@ def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
         checkpoints=run.path("checkpoints-rft"),
         history=run.path("rft_history.jsonl"),
         logs=run.path("logs/rft"),
+        tracking=config.tracking,
         seed=config.seed,
     )
     policy.save(run.path("model-rft"))

@@ -32,6 +32,7 @@ def run(config: RunConfig, run: RunDir) -> dict[str, Any]:
         image_root=run.root,
         checkpoints=run.path("checkpoints-sft"),
         logs=run.path("logs/sft"),
+        tracking=config.tracking,
         history=run.path("sft_history.jsonl"),
         seed=config.seed,
     )

@@ -1,4 +1,4 @@
-"""What a trainer logged over its steps: one JSON object a step beside the model, and TensorBoard events."""
+"""What a trainer logged over its steps: one JSON object a step beside the model."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
-
-from transformers import TrainerCallback
 
 from radflow.jsonl import write_text_atomically
 from radflow.processes import is_first
@@ -27,16 +25,6 @@ def history_rows(log: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
             row = rows.setdefault(int(entry["step"]), {})
             row.update({key: entry[key] for key in KEPT if key in entry})
     return [{"step": step, **rows[step]} for step in sorted(rows)]
-
-
-def tensorboard(folder: Path) -> TrainerCallback:
-    """Writes what the trainer logs as TensorBoard events, in the first process."""
-    if not is_first():
-        return TrainerCallback()
-    from torch.utils.tensorboard import SummaryWriter
-    from transformers.integrations.integration_utils import TensorBoardCallback
-
-    return TensorBoardCallback(SummaryWriter(log_dir=str(folder)))
 
 
 def write_history(path: Path, log: Iterable[Mapping[str, Any]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +13,19 @@ from peft import LoraConfig
 from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback
 from trl.trainer.grpo_config import GRPOConfig
 
-from radflow.config import ModelConfig, RFTConfig
+from radflow.config import ModelConfig, RFTConfig, TrackingConfig
 from radflow.errors import DataError
 from radflow.models.shared_vision import images_seen_once
 from radflow.models.vlm import Policy, lora_adapter, parameter_counts, part_of, pick_device
 from radflow.records import Study
 from radflow.training.capo import CAPOTrainer, Reward
 from radflow.training.checkpoints import last_whole_checkpoint
-from radflow.training.history import tensorboard
 from radflow.training.length_chunks import CHUNK_ROWS
 from radflow.training.rft_history import History, Row, ShowAndKeep
 from radflow.training.rft_validation import Validation
 from radflow.training.rollout_rows import RolloutRows
 from radflow.training.together import first_one_first
+from radflow.training.trackers import trackers, tracking_arguments
 from radflow.training.vllm_rollouts import vllm_arguments
 
 
@@ -64,6 +64,7 @@ def train_rft(
     history: Path,
     logs: Path,
     seed: int,
+    tracking: TrackingConfig = TrackingConfig(),  # noqa: B008 (frozen)
 ) -> tuple[Policy, dict[str, Any], list[Row]]:
     """Fine-tune by reinforcement, going on from the last whole checkpoint if there is one.
 
@@ -76,6 +77,7 @@ def train_rft(
         checkpoints: folder of the trainer's checkpoints.
         history: file with a JSON object per log entry and validation.
         logs: folder of TensorBoard events.
+        tracking: who else gets what is logged.
 
     Returns:
         The policy at its best validation reward (the last step without validation), adapters merged; facts
@@ -107,14 +109,22 @@ def train_rft(
         policy=policy,
         model=policy.model,
         reward_funcs=reward,
-        args=_arguments(config, model_config, policy, validates=validates, to=checkpoints, seed=seed),
+        args=_arguments(
+            config,
+            model_config,
+            policy,
+            validates=validates,
+            to=checkpoints,
+            seed=seed,
+            tracking=tracking_arguments(tracking, run_name=f"{image_root.resolve().name}-{logs.name}"),
+        ),
         kappa=config.kappa if config.algorithm == "capo" else 1.0,
         criticality=config.criticality,
         max_failures=config.max_failures,
         train_dataset=rows.as_dataset(),
         eval_dataset=rows.as_dataset() if validates else None,  # never read: evaluate is ours
         peft_config=peft_config,
-        callbacks=[show, tensorboard(logs)],
+        callbacks=[show, *trackers(tracking, folder=logs)],
     )
     for unwanted in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(unwanted)
@@ -170,6 +180,7 @@ def _arguments(
     validates: bool,
     to: Path,
     seed: int,
+    tracking: Mapping[str, Any],
 ) -> GRPOConfig:
     """TRL's arguments; what decides the loss is said explicitly, since TRL's defaults change.
 
@@ -222,7 +233,7 @@ def _arguments(
         logging_nan_inf_filter=False,
         disable_tqdm=True,
         restore_callback_states_from_checkpoint=True,
-        report_to=[],
+        **tracking,
         seed=seed,
         data_seed=seed,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from transformers import (
 from trl.trainer.sft_config import SFTConfig as TRLSFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
-from radflow.config import ModelConfig, SFTConfig
+from radflow.config import ModelConfig, SFTConfig, TrackingConfig
 from radflow.errors import ModelError, RunError
 from radflow.models.prompts import target_text
 from radflow.models.vlm import Policy, parameter_counts, pick_device, set_trainable
@@ -35,9 +35,10 @@ from radflow.processes import process_count
 from radflow.records import Study
 from radflow.terminal import console, progress_bar
 from radflow.training.checkpoints import CheckpointLoading, last_whole_checkpoint
-from radflow.training.history import tensorboard, write_history
+from radflow.training.history import write_history
 from radflow.training.report_rows import LengthGroupedSampler, NewEpoch, ReportRows, with_others_images
 from radflow.training.together import first_one_first
+from radflow.training.trackers import trackers, tracking_arguments
 
 SMALL_VOCABULARY = 8192
 
@@ -78,9 +79,10 @@ class ReportSFTTrainer(CheckpointLoading, SFTTrainer):
 
 
 class ProgressAndSafety(TrainerCallback):
-    """Shows steps, loss and time left; stops a run whose loss is no longer a number."""
+    """Shows steps, loss and time left, keeps the history; stops a run whose loss is no longer a number."""
 
-    def __init__(self) -> None:
+    def __init__(self, history: Path | None = None) -> None:
+        self.history = history
         self.progress = progress_bar()
         self.loss = self.validation_loss = ""
 
@@ -104,6 +106,8 @@ class ProgressAndSafety(TrainerCallback):
         **_: Any,
     ) -> None:
         logs = logs or {}
+        if self.history is not None:
+            write_history(self.history, state.log_history)
         for key in ("loss", "eval_loss"):
             if key in logs and not math.isfinite(logs[key]):
                 raise RunError(
@@ -134,6 +138,7 @@ def train_sft(
     logs: Path,
     seed: int,
     history: Path | None = None,
+    tracking: TrackingConfig = TrackingConfig(),  # noqa: B008 (frozen)
 ) -> tuple[Policy, dict[str, Any]]:
     """Fine-tune, going on from the last whole checkpoint if there is one.
 
@@ -141,7 +146,8 @@ def train_sft(
         validation: studies whose loss decides early stopping and the best checkpoint; may be empty.
         checkpoints: folder of the trainer's checkpoints.
         logs: folder of TensorBoard events.
-        history: file for losses and learning rate, one JSON object a logged step; written at the end.
+        history: file for losses and learning rate, one JSON object a logged step.
+        tracking: who else gets what is logged.
 
     Returns:
         The policy at its best validation loss (the last step without validation), and facts for the manifest.
@@ -154,7 +160,7 @@ def train_sft(
     peft_config = set_trainable(policy.model, model_config)
     rows = ReportRows(train, model_config, image_root=image_root, augment=config.augment, seed=seed)
     held_out = ReportRows(validation, model_config, image_root=image_root, augment=False, seed=seed)
-    progress = ProgressAndSafety()
+    progress = ProgressAndSafety(history)
     trainer = _make_trainer(
         model=policy.model,
         args=_arguments(
@@ -165,12 +171,13 @@ def train_sft(
             autocast=model_config.bf16_autocast or policy.model.dtype == torch.bfloat16,
             checkpoints=checkpoints,
             seed=seed,
+            tracking=tracking_arguments(tracking, run_name=f"{image_root.resolve().name}-{logs.name}"),
         ),
         train_dataset=rows.as_dataset(),
         eval_dataset=held_out.as_dataset() if validation else None,
         processing_class=policy.processor,
         peft_config=peft_config,
-        callbacks=[progress, NewEpoch(rows), tensorboard(logs)],
+        callbacks=[progress, NewEpoch(rows), *trackers(tracking, folder=logs)],
         lengths=[len(target_text(study.report)) for study in train],
     )
     for unwanted in (PrinterCallback, ProgressCallback):
@@ -240,6 +247,7 @@ def _arguments(
     autocast: bool,
     checkpoints: Path,
     seed: int,
+    tracking: Mapping[str, Any],
 ) -> TRLSFTConfig:
     together = config.batch_size * process_count()
     steps_per_epoch = math.ceil(math.ceil(studies / together) / config.gradient_accumulation)
@@ -275,7 +283,7 @@ def _arguments(
         disable_tqdm=True,
         restore_callback_states_from_checkpoint=True,  # else a resumed run forgets its patience
         remove_unused_columns=False,
-        report_to=[],
+        **tracking,
         seed=seed,
         data_seed=seed,
     )

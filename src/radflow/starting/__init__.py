@@ -1,0 +1,1 @@
+"""`radflow init`: from four answers to a commented config that runs"""

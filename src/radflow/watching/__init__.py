@@ -1,0 +1,1 @@
+"""`radflow watch`: where a run is, from the files in its folder alone"""
