@@ -17,6 +17,7 @@ from rich.markup import escape
 from radflow import __version__
 from radflow.cli_models import models
 from radflow.cli_options import ConfigFile, OutFolder, Overrides, Redo
+from radflow.cli_review import review_app
 from radflow.cli_scores import scores
 from radflow.cli_texts import texts
 from radflow.config_file import load_config, show_config
@@ -34,6 +35,7 @@ app.add_typer(config_app, name="config")
 app.add_typer(texts)
 app.add_typer(scores)
 app.add_typer(models)
+app.add_typer(review_app)
 
 
 @app.callback(invoke_without_command=True)

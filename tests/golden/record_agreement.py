@@ -1,6 +1,6 @@
 """Records Cohen's kappa and Gwet's AC1 of drawn answers as irrCAC gives them: tests/golden/agreement.json.
 
-    pip install irrCAC; python tests/golden/record_agreement.py
+pip install irrCAC; python tests/golden/record_agreement.py
 """
 
 from __future__ import annotations

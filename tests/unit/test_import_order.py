@@ -24,9 +24,9 @@ ORDER = (
     {"training"},
     {"reporting"},
     {"stages", "audit", "delivery"},
-    {"experiments"},
+    {"experiments", "review"},
     {"cli_options"},
-    {"cli_models", "cli_scores", "cli_texts"},
+    {"cli_models", "cli_review", "cli_scores", "cli_texts"},
     {"cli"},
     {"__main__"},
 )

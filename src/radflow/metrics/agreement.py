@@ -1,4 +1,4 @@
-"""How far two people, or a person and a judge, agree beyond chance: Cohen's kappa and Gwet's AC1, with intervals."""
+"""Agreement beyond chance of two people, or of one with a judge: Cohen's kappa and Gwet's AC1"""
 
 from __future__ import annotations
 
