@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from radflow.clinical.ontology_file import load_ontology
 from radflow.data.sections import parse_report
 from radflow.errors import DataError, RunError
 from radflow.jsonl import read_jsonl
-from radflow.records import Study
+from radflow.records import Report, Study
 from radflow.registry import nearest
 from radflow.reporting.names import SAMPLED, TRAINED_FIRST, TRAINED_LATER
 from radflow.reporting.run_files import read_rows
@@ -54,6 +55,14 @@ class Material:
     systems: tuple[str, ...]
     seed: int
     settings: Mapping[str, Any]
+
+    def read(self, text: str) -> Report:
+        """The sections of a written report, by the headers of the run's ontology too."""
+        return parse_report(text, headers=load_ontology(self.ontology).headers)
+
+    @property
+    def ontology(self) -> str:
+        return str(self.settings.get("evaluate", {}).get("ontology", "chest-xray"))
 
     def shown(self, question: Question) -> dict[str, str]:
         """Reference and texts of a question, by who wrote them."""
@@ -169,7 +178,7 @@ def questions_of(material: Material, studies: Sequence[str]) -> dict[Task, list[
         }
         for system, text in written.items():
             found["errors"].append(Question("errors", study, (system,)))
-            report = parse_report(text)
+            report = material.read(text)
             if report.findings and report.impression:
                 found["consistency"].append(Question("consistency", study, (system,)))
         if len(set(written.values())) == 2:

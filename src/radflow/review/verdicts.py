@@ -7,7 +7,6 @@ from typing import Any
 
 from radflow.clinical.consistency import LabelConsistency
 from radflow.clinical.criticality import RuleCriticality
-from radflow.data.sections import parse_report
 from radflow.jsonl import read_jsonl
 from radflow.records import Criticality
 from radflow.reporting.run_files import read_rows
@@ -54,8 +53,8 @@ def _of_models(material: Material) -> Iterable[tuple[str, str, bool]]:
 
 def consistency_verdicts(material: Material, cases: Iterable[tuple[str, str]]) -> Verdicts:
     """On reports that systems wrote, by the rules that score and reward them; (study, system) -> verdict."""
-    rules = LabelConsistency(material.settings.get("evaluate", {}).get("ontology", "chest-xray"))
-    found = {case: rules.check(parse_report(material.texts[case[0]][case[1]])).verdict for case in cases}
+    rules = LabelConsistency(material.ontology)
+    found = {case: rules.check(material.read(material.texts[case[0]][case[1]])).verdict for case in cases}
     return {
         "rules": {
             case: verdict == "inconsistent" for case, verdict in found.items() if verdict != "not_applicable"
