@@ -134,18 +134,23 @@ def open_answers(root: Path, reviewer: str) -> Iterator[AnswerFile]:
         raise RunError(f"answers can't be written: {error.strerror}", where=str(path)) from None
     try:
         os.fchmod(handle, 0o600)
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(handle, path)
         cut_torn_line(path)
         _sync_folder(folder)
         yield AnswerFile(path, handle)
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, path: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise RunError(
             "another server takes this reviewer's answers already",
             where=str(path),
             next_step="Use its page, stop it, or give another name with --reviewer.",
         ) from None
-    finally:
-        os.close(handle)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -192,14 +192,18 @@ def _judges(task: Task, votes: Mapping[object, str | None], judges: Verdicts) ->
             yield JudgeRow(task, judge, triage_rates(pairs), told)
 
 
+def _rank(system: str) -> tuple[bool, str]:
+    """The model after reinforcement first, as everywhere else."""
+    return system != "rft", system
+
+
 def _preferences(answers: Sequence[Answer]) -> Iterable[Preference]:
     """Of each two systems: what most said, then each reviewer."""
     by_pair: dict[tuple[str, ...], list[Answer]] = {}
     for answer in answers:
         by_pair.setdefault(answer.key[2], []).append(answer)
     for pair, given in by_pair.items():
-        # The model after reinforcement first, as everywhere else.
-        first, second = sorted(pair, key=lambda name: (name != "rft", name))
+        first, second = sorted(pair, key=_rank)
         reviewers = list(dict.fromkeys(answer.reviewer for answer in given))
         groups = {"all": given} if len(reviewers) > 1 else {}
         groups |= {name: [answer for answer in given if answer.reviewer == name] for name in reviewers}
@@ -233,7 +237,7 @@ def _counted(answers: Iterable[Answer]) -> dict[str, dict[str, np.ndarray]]:
 
 
 def _errors(material: Material, answers: Iterable[Answer]) -> Iterable[ErrorCounts]:
-    for system, counts in _counted(answers).items():
+    for system, counts in sorted(_counted(answers).items(), key=lambda row: _rank(row[0])):
         patients = [material.studies[study].patient_id for study in counts]
         totals = np.array([each.sum(axis=0) for each in counts.values()])
         significant, insignificant = (
@@ -256,9 +260,9 @@ def _errors(material: Material, answers: Iterable[Answer]) -> Iterable[ErrorCoun
 
 def _fewer_errors(material: Material, answers: Iterable[Answer]) -> Difference | None:
     counts = _counted(answers)
-    if not all(system in counts for system in material.systems) or len(material.systems) != 2:
+    if len(counts) != 2:
         return None
-    first, second = (counts[system] for system in material.systems)
+    first, second = (counts[system] for system in sorted(counts, key=_rank))
     shared = [study for study in first if study in second]
     rows = [np.array([each[study].sum(axis=0)[0] for study in shared]) for each in (first, second)]
     return paired_difference(

@@ -87,9 +87,8 @@ def test_every_section_is_there_with_and_without_rft(full: Path, tmp_path: Path)
 def test_hostile_text_stays_text(full: Path) -> None:
     page = Page(render(full))
     assert page.text.count('<script>alert("&")</script>') >= 2 * STUDIES  # in every prediction
-    assert {tag for tag, _ in page.tags} & {"iframe", "object", "link", "base"} == set()
-    assert len(page.named("script")) == len(page.named("form")) == 1
-    assert "action" not in page.named("form")[0]
+    assert {tag for tag, _ in page.tags} & {"iframe", "object", "link", "base", "form"} == set()
+    assert len(page.named("script")) == 1
     assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
 
 
