@@ -33,6 +33,8 @@ def audit_section(files: RunFiles) -> Section:
     )
     rows = tuple((name, *map(_share, row)) for name, row in found.items())
     table = Table("Detection of one error, with intervals", ("term", *map(plain, kinds)), rows)
+    lines = tuple((str(line),) for line in audit.get("conclusions", ()))
+    conclusions = Table("What follows from it", ("conclusion",), lines)
     note = (
         f"{audit['reports']} reports were spoilt in known ways and scored against themselves; kinds that "
         "harm nothing are controls, on which a detection is a false alarm."
@@ -40,9 +42,9 @@ def audit_section(files: RunFiles) -> Section:
     return Section(
         "audit",
         title,
-        notes=(note, *map(str, audit.get("conclusions", ()))),
+        notes=(note,),
         charts=(heat_map(drawing),),
-        folds=(Fold(table.caption, (table,)),),
+        folds=(Fold("Conclusions", (conclusions,)), Fold(table.caption, (table,))),
     )
 
 
