@@ -19,6 +19,7 @@ from radflow.cli_experiments import experiments
 from radflow.cli_fit import fits
 from radflow.cli_models import models
 from radflow.cli_options import ConfigFile, OutFolder, Overrides, Redo
+from radflow.cli_review import review_app
 from radflow.cli_runs import runs
 from radflow.cli_scores import scores
 from radflow.cli_texts import texts
@@ -45,6 +46,7 @@ app.add_typer(models)
 app.add_typer(experiments)
 app.add_typer(fits)
 app.add_typer(runs)
+app.add_typer(review_app)
 
 
 @app.callback(invoke_without_command=True)

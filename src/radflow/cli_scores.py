@@ -133,6 +133,21 @@ def audit(
 
 
 @scores.command()
+def runs(
+    folders: Annotated[list[Path], typer.Argument(help="Two or more run folders with an evaluation.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="HTML file to write.")],
+) -> None:
+    """Put several runs on one page: gains side by side, values, learning curves, settings that differ.
+
+    Example: radflow runs runs/seed-0 runs/seed-1 runs/seed-2 -o runs.html
+    """
+    from radflow.reporting.runs_page import write_runs
+
+    write_runs(folders, out)
+    console.print(f"page: {out}", markup=False, soft_wrap=True)
+
+
+@scores.command()
 def compare(
     first: Annotated[
         Path, typer.Argument(help="Run folder, or one of radflow score, with the first system.")

@@ -82,7 +82,7 @@ class _GrowingFile:
 
     def _mend(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _cut_torn_line(path)
+        cut_torn_line(path)
 
     def _write(self, lines: bytes) -> None:
         self._handle.write(lines)
@@ -160,7 +160,7 @@ def _line_sizes(path: Path) -> Iterator[int]:
         yield from map(len, handle)
 
 
-def _cut_torn_line(path: Path) -> None:
+def cut_torn_line(path: Path) -> None:
     """Cut off what stands behind the last line end, reading from the end no more than that needs."""
     if not path.exists():
         return

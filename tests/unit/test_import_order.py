@@ -26,9 +26,9 @@ ORDER = (
     {"reporting"},
     {"stages", "audit", "delivery", "doctor", "starting", "watching"},
     {"fitting"},
-    {"experiments"},
+    {"experiments", "review"},
     {"cli_options"},
-    {"cli_experiments", "cli_fit", "cli_models", "cli_runs", "cli_scores", "cli_texts"},
+    {"cli_experiments", "cli_fit", "cli_models", "cli_review", "cli_runs", "cli_scores", "cli_texts"},
     {"cli"},
     {"__main__"},
 )

@@ -89,7 +89,7 @@ def expanded_tail(tail: float, units: int) -> float:
     """
     if units < 2:
         return tail
-    quantile = _t_from_normal(_NORMAL.inv_cdf(tail), units - 1)
+    quantile = t_from_normal(_NORMAL.inv_cdf(tail), units - 1)
     return _NORMAL.cdf(quantile * math.sqrt(units / (units - 1)))
 
 
@@ -101,7 +101,7 @@ def true_tail(tail: float, units: int) -> float:
     return _NORMAL.cdf(_normal_from_t(quantile, units - 1))
 
 
-def _t_from_normal(z: float, degrees: int) -> float:
+def t_from_normal(z: float, degrees: int) -> float:
     """Student's quantile where the normal's is z (Wallace 1959, inverted); within 1 % from 3 degrees on."""
     scaled = z * (8 * degrees + 3) / (8 * degrees + 1)
     return math.copysign(math.sqrt(degrees * math.expm1(scaled * scaled / degrees)), z)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 CELL_WIDTH, CELL_HEIGHT = 44, 22
+NARROW = 420
+"""Drawings up to this width stand beside others, as charts do; wider ones have a row to themselves."""
 CHARACTER = 6.6
 """Mean width of a character of 12-pixel text."""
 FILE_STYLE = (
@@ -40,9 +42,16 @@ def heat_map(data: HeatMap) -> Markup:
     """As a figure of a page."""
     width, height, body = _drawing(data)
     return Markup(
-        '<figure class="wide"><figcaption>{}</figcaption>'
+        "<figure{}><figcaption>{}</figcaption>"
         '<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg></figure>'
-    ).format(data.title, width, height, f"{data.title}. The table below says the same in text.", body)
+    ).format(
+        Markup(' class="wide"') if width > NARROW else "",
+        data.title,
+        width,
+        height,
+        f"{data.title}. The table below says the same in text.",
+        body,
+    )
 
 
 def heat_map_file(data: HeatMap) -> str:

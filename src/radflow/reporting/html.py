@@ -1,15 +1,22 @@
-"""A finished run -> one self-contained HTML page: no script, and nothing that a browser would fetch.
+"""A finished run -> one self-contained HTML page: one script of ours, and nothing that a browser fetches.
 
-Jinja2 escapes whatever isn't Markup, and the page's own content policy forbids scripts and every request, so
-that hostile text in a report stays text.
+Jinja2 escapes whatever isn't Markup, and the page's own content policy forbids every request and every script
+but ours, which it knows by its hash, so that hostile text in a report stays text.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
+from importlib.resources import files as files_of
+
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
 
 from radflow.clinical.labeler import RuleLabeler
+from radflow.reporting.audit_section import audit_section
 from radflow.reporting.cases import build_cases
+from radflow.reporting.consistency_section import consistency_section
 from radflow.reporting.exploration_section import exploration_section
 from radflow.reporting.metric_sections import differences_section, metrics_section
 from radflow.reporting.overview import provenance_section, source_of, tiles
@@ -36,12 +43,15 @@ def render_report(files: RunFiles, *, cases: int, ontology: str = "chest-xray") 
     sections = [
         differences_section(files),
         metrics_section(files),
+        consistency_section(files),
         losses_section(files),
         exploration_section(files, labeler),
         rewards_section(files),
         clip_section(files),
         signatures_section(files),
+        audit_section(files),
     ]
+    script = case_script() if cases else None
     return page_template("report.html.jinja").render(
         name=files.name,
         research_use=RESEARCH_USE,
@@ -49,8 +59,20 @@ def render_report(files: RunFiles, *, cases: int, ontology: str = "chest-xray") 
         tiles=tiles(files),
         sections=sections,
         cases=build_cases(files, labeler, count=cases) if cases else None,
+        script=script,
+        script_hash=None if script is None else content_hash(script),
         provenance=provenance_section(files),
     )
+
+
+def case_script() -> Markup:
+    """The script that chooses and orders cases, as it stands between its tags."""
+    return Markup(files_of("radflow.reporting").joinpath("templates", "cases.js").read_text(encoding="utf-8"))
+
+
+def content_hash(text: str) -> str:
+    """As a content policy names a script: base64 of its SHA-256."""
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def page_template(name: str) -> Template:

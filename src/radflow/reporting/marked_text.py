@@ -11,29 +11,54 @@ from itertools import pairwise
 from markupsafe import Markup, escape
 
 from radflow.records import Assertion, Mention
+from radflow.reporting.conflict_marks import Drawn, Outline
 
 SIGNS: dict[Assertion, str] = {"present": "+", "absent": "−", "uncertain": "?"}
+NOTHING = Drawn()
 _STRONGEST: tuple[Assertion, ...] = ("present", "uncertain", "absent")
 
 
-def marked(text: str, mentions: Sequence[Mention]) -> Markup:
-    """The whole text, not a character changed, with a mark around each mention; overlapping ones share it."""
-    places = sorted({0, len(text), *(end for mention in mentions for end in (mention.start, mention.end))})
+def marked(text: str, mentions: Sequence[Mention], drawn: Drawn = NOTHING) -> Markup:
+    """The whole text, not a character changed, with a mark around each mention; overlapping ones share it.
+
+    Args:
+        drawn: problems between its sections: their words are outlined, and the bridge is put between.
+    """
+    spans: list[Mention | Outline] = [*mentions, *drawn.outlines]
+    places = {0, len(text), *(end for span in spans for end in (span.start, span.end))}
+    if drawn.bridge is not None:
+        places.add(drawn.place)
     pieces = []
-    for start, end in pairwise(places):
+    for start, end in pairwise(sorted(places)):
+        if drawn.bridge is not None and start == drawn.place:
+            pieces.append(drawn.bridge)
         covering = [mention for mention in mentions if mention.start <= start and end <= mention.end]
-        if not covering:
-            pieces.append(escape(text[start:end]))
-            continue
-        kind = next(kind for kind in _STRONGEST if any(each.assertion == kind for each in covering))
-        opens = [mention for mention in covering if mention.start == start]
-        signs = "".join(dict.fromkeys(SIGNS[mention.assertion] for mention in opens))
-        sign = Markup("<sup>{}</sup>").format(signs) if signs else Markup("")
-        title = "; ".join(explained(mention) for mention in covering)
-        pieces.append(
-            Markup('<mark class="{}" title="{}">{}{}</mark>').format(kind, title, sign, text[start:end])
-        )
+        shown = _mark(text[start:end], start, covering) if covering else escape(text[start:end])
+        around = [outline for outline in drawn.outlines if outline.start <= start and end <= outline.end]
+        pieces.append(_outlined(shown, end, around) if around else shown)
+    if drawn.bridge is not None and drawn.place == len(text):
+        pieces.append(drawn.bridge)
     return Markup("").join(pieces)
+
+
+def _mark(text: str, start: int, covering: Sequence[Mention]) -> Markup:
+    kind = next(kind for kind in _STRONGEST if any(each.assertion == kind for each in covering))
+    opens = [mention for mention in covering if mention.start == start]
+    signs = "".join(dict.fromkeys(SIGNS[mention.assertion] for mention in opens))
+    sign = Markup("<sup>{}</sup>").format(signs) if signs else Markup("")
+    title = "; ".join(explained(mention) for mention in covering)
+    return Markup('<mark class="{}" title="{}">{}{}</mark>').format(kind, title, sign, text)
+
+
+def _outlined(shown: Markup, end: int, around: Sequence[Outline]) -> Markup:
+    """With the numbers of the problems whose words end here."""
+    numbers = Markup("").join(
+        Markup('<sup class="problem-number">{}</sup>').format(outline.number)
+        for outline in around
+        if outline.end == end
+    )
+    title = "; ".join(outline.title for outline in around)
+    return Markup('<span class="odd" title="{}">{}{}</span>').format(title, shown, numbers)
 
 
 def explained(mention: Mention) -> str:

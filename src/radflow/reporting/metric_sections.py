@@ -177,8 +177,7 @@ def differences_section(files: RunFiles) -> Section:
     for pair, metrics in pairs.items():
         keys = headlines(metrics)
         rows = [
-            Row(metric_name(key), (_mark(metric_name(key), _look(metrics[key]), metrics[key]),))
-            for key in keys
+            Row(_brief(key), (_mark(metric_name(key), _look(metrics[key]), metrics[key]),)) for key in keys
         ]
         charts.append(interval_chart(pair_name(pair), rows, reference=0.0))
         cells = tuple(
@@ -188,10 +187,16 @@ def differences_section(files: RunFiles) -> Section:
         header = ("metric", "difference", "p (bootstrap)", "studies")
         folds.append(Fold(f"{pair_name(pair)}: numbers", tables=(Table(pair_name(pair), header, cells),)))
     note = (
-        "Paired differences on the same studies, with their bootstrap intervals. Filled marks: the interval "
-        "excludes 0. It is one of studies, and says nothing of how other seeds of the training would end."
+        "Paired differences on the same studies, with their bootstrap intervals; of the whole report where "
+        "nothing else is said. Filled marks: the interval excludes 0. It is one of studies, and says nothing "
+        "of how other seeds of the training would end."
     )
     return Section("gains", title, notes=(note,), charts=tuple(charts), folds=tuple(folds))
+
+
+def _brief(key: str) -> str:
+    """What fits beside a chart: of the whole report where nothing else is said."""
+    return metric_name(key).removesuffix(", whole report")
 
 
 def _look(value: Mapping[str, Any]) -> int:

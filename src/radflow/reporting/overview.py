@@ -27,9 +27,9 @@ class Tile:
 def tiles(files: RunFiles) -> tuple[Tile, ...]:
     """Data, model, training, gain, signatures."""
     found = [
-        Tile("Data", _data(files)),
+        Tile("Data", data_lines(files)),
         Tile("Model", _model(files)),
-        Tile("Training", _training(files)),
+        Tile("Training", training_lines(files)),
         Tile("Gain over SFT", _gain(files), is_wide="rft" in files.stages),
         Tile("Failure signatures", (verdict(files),)),
     ]
@@ -45,7 +45,8 @@ def source_of(files: RunFiles) -> str:
     return str(_config(files, "prepare").get("data", {}).get("source", "unknown"))
 
 
-def _data(files: RunFiles) -> tuple[str, ...]:
+def data_lines(files: RunFiles) -> tuple[str, ...]:
+    """The source, and how many studies of it are in which split."""
     source = source_of(files)
     counts = files.facts("prepare").get("studies", {})
     left_out = sum(files.facts("prepare").get("left_out", {}).values())
@@ -66,7 +67,8 @@ def _model(files: RunFiles) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _training(files: RunFiles) -> tuple[str, ...]:
+def training_lines(files: RunFiles) -> tuple[str, ...]:
+    """Steps and studies of both trainings."""
     sft, rft = files.facts("sft"), files.facts("rft")
     lines = []
     if "steps" in sft:

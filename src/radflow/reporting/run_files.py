@@ -27,6 +27,10 @@ MADE_BY = {
 """Files that only some runs have, and the stage that writes each."""
 
 
+AUDIT = Path("audit/audit.json")
+"""Where an audit lies that belongs to a run."""
+
+
 @dataclass(frozen=True)
 class RunFiles:
     """A run as its report sees it.
@@ -38,6 +42,7 @@ class RunFiles:
         manifests: stage -> what it wrote about itself.
         predictions: study id -> system -> text.
         optional: file name -> rows, of those in `MADE_BY` that this run has.
+        audit: the result of `radflow audit` in the run's folder; ``None`` without one.
     """
 
     name: str
@@ -49,6 +54,7 @@ class RunFiles:
     scores: Rows
     summary: dict[str, Any]
     optional: dict[str, Rows] = field(default_factory=dict)
+    audit: dict[str, Any] | None = None
 
     def rows(self, name: str) -> Rows:
         """Rows of an optional file; empty where the run has none."""
@@ -85,7 +91,27 @@ def read_run(run: RunDir, stages: Sequence[str]) -> RunFiles:
             for name, stage in MADE_BY.items()
             if stage in manifests and run.path(name).exists()
         },
+        audit=_read_audit(run.root / AUDIT),
     )
+
+
+def _read_audit(path: Path) -> dict[str, Any] | None:
+    """
+    Raises:
+        RunError: it is damaged, or of another version of radflow.
+    """
+    if not path.is_file():
+        return None
+    try:
+        audit: dict[str, Any] = json.loads(path.read_bytes())
+        known = {term: result["kinds"] for term, result in audit["terms"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        known = {}
+    if not known:
+        raise RunError(
+            "not an audit of this version", where=str(path), next_step="Make it again, or move it."
+        )
+    return audit
 
 
 def _read_summary(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The page is one file that runs nothing and asks for nothing, whatever the reports say."""
+"""The page is one file that runs nothing but its own script and asks for nothing, whatever reports say."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tests.unit.reporting.made_run import ALL, HOSTILE, SFT_ONLY, STUDIES, make_
 from radflow.data.images import write_png
 from radflow.errors import RunError
 from radflow.reporting.cases import THUMBNAIL, thumbnails
-from radflow.reporting.html import PATIENT_DATA, RESEARCH_USE, render_report
+from radflow.reporting.html import PATIENT_DATA, RESEARCH_USE, case_script, content_hash, render_report
 from radflow.reporting.run_files import read_run
 from radflow.run_dir import RunDir
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 SECTIONS = [
-    "overview", "gains", "metrics", "losses", "exploration", "rewards", "clip", "signatures", "cases",
-    "provenance",
+    "overview", "gains", "metrics", "consistency", "losses", "exploration", "rewards", "clip", "signatures",
+    "audit", "cases", "provenance",
 ]  # fmt: skip
 
 
@@ -87,7 +87,8 @@ def test_every_section_is_there_with_and_without_rft(full: Path, tmp_path: Path)
 def test_hostile_text_stays_text(full: Path) -> None:
     page = Page(render(full))
     assert page.text.count('<script>alert("&")</script>') >= 2 * STUDIES  # in every prediction
-    assert {tag for tag, _ in page.tags} & {"script", "iframe", "object", "link", "base", "form"} == set()
+    assert {tag for tag, _ in page.tags} & {"iframe", "object", "link", "base", "form"} == set()
+    assert len(page.named("script")) == 1
     assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
 
 
@@ -97,13 +98,16 @@ def test_nothing_is_fetched(full: Path) -> None:
     for _, attributes in page.tags:
         for name in ("src", "href", "srcset", "data", "xlink:href", "poster", "action"):
             value = attributes.get(name) or "#"
-            assert value.startswith(("#", "data:image/png;base64,"))
+            assert value.startswith(("#", "data:image/jpeg;base64,"))
     css = re.findall(r"<style>(.*?)</style>", text, re.DOTALL)
     assert len(css) == 1
     assert "url(" not in css[0]
     assert "@import" not in css[0]
     policy = next(meta["content"] for meta in page.named("meta") if "http-equiv" in meta)
-    assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    allowed = f"script-src 'sha256-{content_hash(case_script())}'"
+    assert policy == f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; {allowed}"
+    assert f"<script>{case_script()}</script>" in text
+    assert not re.search(r"https?:|fetch|XMLHttp|import|innerHTML|eval", case_script())
 
 
 def test_links_lead_to_sections(full: Path) -> None:
@@ -134,7 +138,7 @@ def test_same_files_same_bytes(full: Path, tmp_path: Path) -> None:
 def test_what_does_not_apply_says_why_in_one_line(tmp_path: Path) -> None:
     text = render(make_run(tmp_path / "sft", SFT_ONLY), stages=SFT_ONLY)
     absent = re.findall(r'<p class="absent">(.*?)</p>', text, re.DOTALL)
-    assert len(absent) == 5
+    assert len(absent) == 7
     assert all("\n" not in line and len(line) < 110 for line in absent)
     assert "This run has no Target Exploration." in absent
 
@@ -193,7 +197,10 @@ def test_images_are_thumbnails_and_the_page_itself_is_small(own: Path) -> None:
 
 
 def test_no_cases_asked_for(full: Path) -> None:
-    assert "report.cases is 0" in render(full, cases=0)
+    text = render(full, cases=0)
+    assert "report.cases is 0" in text
+    assert "<script" not in text
+    assert "script-src" not in text
 
 
 def test_inert_clip_is_told(own: Path) -> None:
@@ -232,3 +239,32 @@ def test_label_counts_of_the_stage_count_before_reading_again(own: Path) -> None
     text = Page(render(own)).text
     assert "25.0 %" in text
     assert "33.3 %" in text
+
+
+def test_verdicts_are_paired_study_by_study(own: Path) -> None:
+    rows = [json.loads(line) for line in (own / "scores.jsonl").read_text().splitlines()]
+    after = [1.0, 1.0, 1.0, 0.0, None, 1.0, 1.0, 1.0]
+    for row in rows:
+        number = int(row["study_id"][1:])
+        row["values"]["consistency-rate"] = (number > 1) * 1.0 if row["system"] == "sft" else after[number]
+    write_rows(own / "scores.jsonl", rows)
+    page = Page(render(own))
+    assert "Of 8 studies, 2 reports became consistent and 1 inconsistent" in page.text
+    assert "SFT consistent, RadFlow (RFT) a section is missing: 1 studies" in page.text
+
+
+def test_an_audit_in_the_runs_folder_is_shown_and_a_damaged_one_named(own: Path) -> None:
+    (own / "audit").mkdir()
+    path = own / "audit/audit.json"
+    share = {"value": 0.75, "low": 0.6, "high": 0.9, "studies": 20}
+    kinds = {"side_swap": {"detection": {"1": share}}, "other_words": {"detection": {}}}
+    path.write_text(
+        json.dumps({"reports": 20, "terms": {"bleu-4": {"kinds": kinds}}, "conclusions": [HOSTILE]})
+    )
+    text = Page(render(own)).text
+    assert "bleu-4, side swap: 75% [60%, 90%]" in text
+    assert "bleu-4, other words: –" in text
+    path.write_text('{"terms": {"bleu-4": "secret"}}')
+    with pytest.raises(RunError, match="not an audit") as caught:
+        render(own)
+    assert "secret" not in str(caught.value)
