@@ -12,7 +12,7 @@ from radflow.clinical.labeler import RuleLabeler
 from radflow.config import RunConfig
 from radflow.errors import ConfigError, DataError
 from radflow.experiments.declaration import Request
-from radflow.experiments.pages import Page, write_page
+from radflow.experiments.pages import Page, show, write_page
 from radflow.experiments.prepared import evaluated, prepared_studies
 from radflow.metrics.triage import Agreement, Rate, agreement, triage_rates
 from radflow.records import Record, Study
@@ -93,7 +93,8 @@ class CriticalityValidation:
                 validated(name, verdicts, labels) for name, verdicts in judges_of(mine, config, request)
             ),
         )
-        write_page(page_of(self, found), found, request.out)
+        write_page(page := page_of(self, found), found, request.out)
+        show(page, request.out)
 
 
 def labels_of(

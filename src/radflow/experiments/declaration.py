@@ -104,13 +104,11 @@ class Trend:
         key: column of the history, or fact of the manifest.
         how: mean over the rows that have it, mean of the last tenth of them, gain of the best over the
             first, mean gain over the first ("learning": the area under the curve), or a fact.
-        digits: after the point.
     """
 
     title: str
     key: str
     how: Literal["mean", "end", "gain", "learning", "fact"] = "mean"
-    digits: int = 3
 
 
 @dataclass(frozen=True)

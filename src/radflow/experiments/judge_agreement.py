@@ -15,7 +15,7 @@ from radflow.config import RunConfig
 from radflow.data.sections import report_from_fields
 from radflow.errors import DataError, JudgeError
 from radflow.experiments.declaration import Request
-from radflow.experiments.pages import Page, write_page
+from radflow.experiments.pages import Page, show, write_page
 from radflow.experiments.prepared import evaluated, prepared_studies
 from radflow.metrics.triage import Agreement, Rate, agreement, wilson
 from radflow.records import Record, Report, Study
@@ -63,7 +63,8 @@ class JudgeAgreement:
         studies = evaluated(prepared_studies(self.name, request, seeds), config)
         cases = cases_of(studies, seed=config.seed)
         found = compared(cases, config, request, name=self.name)
-        write_page(page_of(self, found), found, request.out)
+        write_page(page := page_of(self, found), found, request.out)
+        show(page, request.out)
 
 
 def cases_of(studies: Sequence[Study], *, seed: int) -> dict[str, Cases]:

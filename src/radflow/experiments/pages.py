@@ -13,7 +13,7 @@ from radflow.jsonl import write_json, write_text_atomically
 from radflow.records import Record
 from radflow.reporting.html import RESEARCH_USE, page_template
 from radflow.reporting.view import Section, Table
-from radflow.terminal import print_result
+from radflow.terminal import console, print_result
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,14 @@ class Page:
     sections: tuple[Section, ...]
     tables: tuple[Table, ...]
 
+    @property
+    def main_tables(self) -> str:
+        """In Markdown."""
+        return "\n".join(line for table in self.tables for line in table_lines(table))
 
-def write_results(design: Design, results: Results, out: Path) -> None:
-    """The files of a design's results, and its main tables on stdout."""
+
+def write_results(design: Design, results: Results, out: Path) -> Page:
+    """The files of a design's results."""
     page = Page(
         design.name,
         design.question,
@@ -42,16 +47,21 @@ def write_results(design: Design, results: Results, out: Path) -> None:
         tuple(main_tables(results)),
     )
     write_page(page, results, out)
+    return page
 
 
 def write_page(page: Page, results: Record, out: Path) -> None:
-    """Write results.json, table.md, experiment.md and experiment.html, and print the main tables."""
-    tables = "\n".join(line for table in page.tables for line in table_lines(table))
+    """Write results.json, table.md, experiment.md and experiment.html."""
     write_json(out / "results.json", results.model_dump(mode="json"))
-    write_text_atomically(out / "table.md", f"    {page.command}\n\n{tables}")
+    write_text_atomically(out / "table.md", f"    {page.command}\n\n{page.main_tables}")
     write_text_atomically(out / "experiment.md", as_markdown(page))
     write_text_atomically(out / "experiment.html", as_html(page))
-    print_result(tables)
+
+
+def show(page: Page, out: Path) -> None:
+    """Print the main tables, and say where the rest is."""
+    print_result(page.main_tables)
+    console.print(f"results: {out / 'experiment.html'}", markup=False, soft_wrap=True)
 
 
 def as_html(page: Page) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from radflow.config import RunConfig
 from radflow.errors import RadflowError, RunError
 from radflow.experiments.declaration import SEEDS, Arm, Design, Request
-from radflow.experiments.pages import write_results
+from radflow.experiments.pages import show, write_results
 from radflow.experiments.results import Failure, collect
 from radflow.experiments.sharing import run_folders, take_over
 from radflow.jsonl import write_json
@@ -54,8 +54,8 @@ def run_design(design: Design, request: Request) -> None:
                 )
                 failures += [] if failure is None else [failure]
             results = collect(design, arms, seeds, folders, command=command, failures=failures)
-            write_results(design, results, request.out)
-    console.print(f"results: {request.out / 'experiment.html'}", markup=False, soft_wrap=True)
+            page = write_results(design, results, request.out)
+    show(page, request.out)
     if failures:
         raise RunError(
             f"{len(failures)} of {len(configs)} runs failed, the first: seed {failures[0].seed}, "

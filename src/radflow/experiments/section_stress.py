@@ -10,7 +10,7 @@ from radflow.data.sections import parse_report, render_report, report_from_field
 from radflow.data.sources.checks import missing_section
 from radflow.data.sources.phantoms import read_phantoms
 from radflow.experiments.declaration import Request
-from radflow.experiments.pages import Page, write_page
+from radflow.experiments.pages import Page, show, write_page
 from radflow.experiments.shapes import CLEAN, SHAPES, Shape
 from radflow.records import LeftOut, Record, Report, RewardScore
 from radflow.reporting.view import Section, Table
@@ -92,7 +92,8 @@ class SectionStress:
             shapes=tuple(results_of(pairs, reward, config)),
         )
         with RunDir.open(request.out):
-            write_page(page_of(self, found), found, request.out)
+            write_page(page := page_of(self, found), found, request.out)
+        show(page, request.out)
 
 
 def texts_of(config: RunConfig, seed: int) -> list[tuple[str, str]]:

@@ -45,6 +45,17 @@ def test_the_name_is_the_one_it_is_run_by_and_the_question_is_one(name: str) -> 
     assert ALL[name].question.endswith("?")
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_every_experiment_has_a_page_with_its_question_and_its_command(name: str) -> None:
+    page = (REPOSITORY / "docs" / "experiments" / f"{name}.md").read_text(encoding="utf-8")
+    assert page.startswith(f"# {name}: {ALL[name].question}\n")
+    assert f"    radflow experiment {name} " in page
+    for arm in getattr(ALL[name], "arms", ()):
+        assert f"| {arm.name} | {arm.meaning} |" in page, "written anew when the arms change"
+    index = (REPOSITORY / "docs" / "experiments" / "README.md").read_text(encoding="utf-8")
+    assert f"]({name}.md)" in index
+
+
 @pytest.mark.parametrize("name", DESIGNS)
 def test_arms_differ_in_what_they_declare_and_in_nothing_else(name: str) -> None:
     design = DESIGNS[name]
