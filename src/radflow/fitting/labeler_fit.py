@@ -19,7 +19,7 @@ from radflow.clinical.fitted_text import TextReader, TextSettings
 from radflow.errors import DataError
 from radflow.fitting.reward_fit import require_fit
 
-STRENGTHS = (0.1, 0.5, 2.0, 10.0)
+STRENGTHS = (0.1, 1.0, 10.0, 100.0)
 """Inverse L2 penalties that are tried."""
 TEMPERATURES = tuple(np.geomspace(0.25, 4.0, 33).tolist())
 FOLDS = 3
