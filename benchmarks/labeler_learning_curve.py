@@ -132,42 +132,47 @@ def resampled(said: Labels, truth: Labels, columns: Sequence[str], *, seed: int 
     return float(low), float(high)
 
 
-def curve(
-    data: Collection, settings: Mapping[str, TextSettings], sizes: Sequence[int], draws: int
-) -> list[dict[str, object]]:
-    """A row per kind of features, size and draw."""
-    rows: list[dict[str, object]] = []
-    for name, text in settings.items():
-        for size in sizes:
-            for draw in range(draws):
-                begun = time.process_time()
-                chosen = sorted(random.Random(f"{draw}/{size}").sample(range(len(data.texts)), size))
-                fit = fit_labeler(
-                    [data.texts[row] for row in chosen],
-                    [data.labels[row] for row in chosen],
-                    data.columns,
-                    LabelerOptions(text=text, constants=True, seed=draw),
-                )
-                found = fit.labeler.probabilities(data.test_texts)
-                said = likeliest(found)
-                sure = sureness(found, data.test_labels, data.columns)
-                rows.append(
-                    {
-                        "set": data.name,
-                        "features": name,
-                        "size": size,
-                        "draw": draw,
-                        "micro": micro_f1(said, data.test_labels, data.columns),
-                        "macro": macro_f1(said, data.test_labels, data.columns),
-                        "ece": sure.ece,
-                        "brier": sure.brier,
-                        "C": fit.strength,
-                        "temperature": fit.labeler.model.temperature,
-                        "seconds": time.process_time() - begun,
-                    }
-                )
-                print(json.dumps(rows[-1]), flush=True)
-    return rows
+def measured(data: Collection, kind: str, size: int, draw: int) -> dict[str, object]:
+    """A row: one fit, and what it makes of the held-out reports."""
+    begun = time.process_time()
+    chosen = sorted(random.Random(f"{draw}/{size}").sample(range(len(data.texts)), size))
+    groups = tuple(kind.split("+"))
+    text = TextSettings(groups=groups, ontology=data.ontology if "rules" in groups else None)  # type: ignore[arg-type]
+    fit = fit_labeler(
+        [data.texts[row] for row in chosen],
+        [data.labels[row] for row in chosen],
+        data.columns,
+        LabelerOptions(text=text, constants=True, seed=draw),
+    )
+    found = fit.labeler.probabilities(data.test_texts)
+    said, sure = likeliest(found), sureness(found, data.test_labels, data.columns)
+    return {
+        "set": data.name,
+        "features": kind,
+        "size": size,
+        "draw": draw,
+        "micro": micro_f1(said, data.test_labels, data.columns),
+        "macro": macro_f1(said, data.test_labels, data.columns),
+        "ece": sure.ece,
+        "brier": sure.brier,
+        "C": fit.strength,
+        "temperature": fit.labeler.model.temperature,
+        "seconds": time.process_time() - begun,
+    }
+
+
+def ruled(data: Collection) -> dict[str, object]:
+    """What the rules make of the held-out reports."""
+    said = by_rules(data.test_texts, data.columns, data.ontology)
+    by_column = agreement(said, data.test_labels, data.columns)
+    return {
+        "set": data.name,
+        "held out": len(data.test_texts),
+        "rules micro": micro_f1(said, data.test_labels, data.columns),
+        "rules macro": macro_f1(said, data.test_labels, data.columns),
+        "rules interval": resampled(said, data.test_labels, data.columns),
+        "rules by column": {column: one.f1 for column, one in by_column.items()},
+    }
 
 
 def drawn(name: str, rows: Sequence[Mapping[str, object]], rules: float) -> str:
@@ -194,31 +199,22 @@ def main() -> None:
     parser.add_argument("--features", default="words,words+characters,words+rules")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    for name in options.sets.split(","):
-        data = from_indiana(DATA) if name == "iu" else from_carotid(1000, 1000)
-        rules = by_rules(data.test_texts, data.columns, data.ontology)
-        settings = {
-            kind: TextSettings(
-                groups=tuple(kind.split("+")),  # type: ignore[arg-type]
-                ontology=data.ontology if "rules" in kind else None,
-            )
-            for kind in options.features.split(",")
-        }
-        value = micro_f1(rules, data.test_labels, data.columns)
-        facts = {
-            "set": name,
-            "held out": len(data.test_texts),
-            "rules micro": value,
-            "rules macro": macro_f1(rules, data.test_labels, data.columns),
-            "rules interval": resampled(rules, data.test_labels, data.columns),
-            "rules by column": {
-                column: one.f1 for column, one in agreement(rules, data.test_labels, data.columns).items()
-            },
-        }
-        print(json.dumps(facts), flush=True)
-        rows = curve(data, settings, [int(size) for size in options.sizes.split(",")], options.draws)
-        (options.out / f"{name}.json").write_text(json.dumps({**facts, "rows": rows}, indent=1) + "\n")
-        (options.out / f"{name}.svg").write_text(drawn(name, rows, value) + "\n")
+    sets = [
+        from_indiana(DATA) if name == "iu" else from_carotid(1000, 1000) for name in options.sets.split(",")
+    ]
+    facts = {data.name: ruled(data) for data in sets}
+    print(json.dumps(facts), flush=True)
+    rows: dict[str, list[dict[str, object]]] = {data.name: [] for data in sets}
+    for draw in range(options.draws):  # outermost: what is cut short holds whole curves
+        for data in sets:
+            for size in map(int, options.sizes.split(",")):
+                for kind in options.features.split(","):
+                    rows[data.name].append(measured(data, kind, size, draw))
+                    print(json.dumps(rows[data.name][-1]), flush=True)
+            known = {**facts[data.name], "rows": rows[data.name]}
+            (options.out / f"{data.name}.json").write_text(json.dumps(known, indent=1) + "\n")
+            value = float(str(facts[data.name]["rules micro"]))
+            (options.out / f"{data.name}.svg").write_text(drawn(data.name, rows[data.name], value) + "\n")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from radflow.clinical.fitted_text import TextReader, TextSettings
 from radflow.errors import DataError
 from radflow.fitting.reward_fit import require_fit
 
-STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0)
+STRENGTHS = (0.1, 1.0, 10.0, 100.0)
 """Inverse L2 penalties that are tried."""
 TEMPERATURES = tuple(np.geomspace(0.25, 4.0, 33).tolist())
 FOLDS = 3
@@ -70,10 +70,11 @@ def fit_labeler(
     require_fit()
     heads = [_head(column, labels, options) for column in columns]
     inputs = Inputs(texts, options.text)
-    folds = np.random.default_rng(options.seed).permutation(len(texts)) % FOLDS
+    places = np.random.default_rng(options.seed).permutation(len(texts)) % FOLDS
+    folds = [_fold(inputs, places == fold) for fold in range(FOLDS)]
     best: tuple[float, float, float, list[Floats]] | None = None
     for strength in options.strengths:
-        logits = [_crossed(inputs, labels, head, strength, folds) for head in heads]
+        logits = [_crossed(folds, labels, head, strength) for head in heads]
         for temperature in TEMPERATURES:
             loss = _loss(logits, labels, heads, temperature)
             if best is None or loss < best[0]:
@@ -169,15 +170,27 @@ def _fit_head(matrix: Any, labels: Labels, head: Head, strength: float) -> tuple
     return weights, bias
 
 
-def _crossed(inputs: Inputs, labels: Labels, head: Head, strength: float, folds: NDArray[np.int64]) -> Floats:
+class Fold(NamedTuple):
+    """Reports inside and outside of a fit, and their matrices over what stands in those inside."""
+
+    inside: list[int]
+    outside: list[int]
+    known: Any
+    asked: Any
+
+
+def _fold(inputs: Inputs, is_outside: NDArray[np.bool_]) -> Fold:
+    inside, outside = np.flatnonzero(~is_outside).tolist(), np.flatnonzero(is_outside).tolist()
+    names = inputs.names_in(inside)
+    return Fold(inside, outside, inputs.matrix(inside, names), inputs.matrix(outside, names))
+
+
+def _crossed(folds: Sequence[Fold], labels: Labels, head: Head, strength: float) -> Floats:
     """(texts, states) logits, each from a fit without the text's fold."""
     found = np.zeros((len(labels), len(head.states)))
-    for fold in range(FOLDS):
-        inside, outside = np.flatnonzero(folds != fold).tolist(), np.flatnonzero(folds == fold).tolist()
-        names = inputs.names_in(inside)
-        matrix = inputs.matrix(inside, names)
-        weights, bias = _fit_head(matrix, [labels[row] for row in inside], head, strength)
-        found[outside] = inputs.matrix(outside, names) @ weights + bias
+    for fold in folds:
+        weights, bias = _fit_head(fold.known, [labels[row] for row in fold.inside], head, strength)
+        found[fold.outside] = fold.asked @ weights + bias
     return found
 
 
