@@ -18,7 +18,7 @@ from radflow import __version__
 from radflow.cli_experiments import experiments
 from radflow.cli_fit import fits
 from radflow.cli_models import models
-from radflow.cli_options import ConfigFile, OutFolder, Overrides, Redo
+from radflow.cli_options import ConfigFile, Launch, OutFolder, Overrides, Redo
 from radflow.cli_review import review_app
 from radflow.cli_runs import runs
 from radflow.cli_scores import scores
@@ -65,12 +65,18 @@ def options(
 
 
 @app.command()
-def run(config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None) -> None:
+def run(
+    config: ConfigFile,
+    out: OutFolder = None,
+    overrides: Overrides = None,
+    redo: Redo = None,
+    launch: Launch = None,
+) -> None:
     """Run all stages of the config, prepare to report. Finished ones are skipped, a cut one goes on.
 
     Example: radflow run configs/quickstart.yaml -o runs/first
     """
-    _run_stages(config, out, overrides, redo, None)
+    _run_stages(config, out, overrides, redo, None, launch)
 
 
 @app.command()
@@ -85,12 +91,18 @@ def prepare(
 
 
 @app.command()
-def sft(config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None) -> None:
+def sft(
+    config: ConfigFile,
+    out: OutFolder = None,
+    overrides: Overrides = None,
+    redo: Redo = None,
+    launch: Launch = None,
+) -> None:
     """Fine-tune the model on the training reports: model-sft/.
 
     Example: radflow sft configs/quickstart.yaml -o runs/first
     """
-    _run_stages(config, out, overrides, redo, "sft")
+    _run_stages(config, out, overrides, redo, "sft", launch)
 
 
 @app.command()
@@ -116,23 +128,33 @@ def annotate(
 
 
 @app.command()
-def rft(config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None) -> None:
+def rft(
+    config: ConfigFile,
+    out: OutFolder = None,
+    overrides: Overrides = None,
+    redo: Redo = None,
+    launch: Launch = None,
+) -> None:
     """Fine-tune on the selected studies with the hierarchical reward and CAPO: model-rft/.
 
     Example: radflow rft configs/quickstart.yaml -o runs/first
     """
-    _run_stages(config, out, overrides, redo, "rft")
+    _run_stages(config, out, overrides, redo, "rft", launch)
 
 
 @app.command()
 def control(
-    config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None
+    config: ConfigFile,
+    out: OutFolder = None,
+    overrides: Overrides = None,
+    redo: Redo = None,
+    launch: Launch = None,
 ) -> None:
     """Continue supervised fine-tuning for the time that RFT took, to compare with: model-control/.
 
     Example: radflow control configs/quickstart.yaml -o runs/first
     """
-    _run_stages(config, out, overrides, redo, "control")
+    _run_stages(config, out, overrides, redo, "control", launch)
 
 
 @app.command()
@@ -156,7 +178,12 @@ def report(config: ConfigFile, out: OutFolder = None, overrides: Overrides = Non
 
 
 def _run_stages(
-    config: Path, out: Path | None, overrides: list[str] | None, redo: str | None, stage: str | None
+    config: Path,
+    out: Path | None,
+    overrides: list[str] | None,
+    redo: str | None,
+    stage: str | None,
+    launch: str | None = None,
 ) -> None:
     settings = load_config(config, overrides=overrides or ())
     folder = out or Path("runs") / config.stem
@@ -164,12 +191,18 @@ def _run_stages(
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    from radflow.cli_launch import run_launched
     from radflow.stages.pipeline import run_stages
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of libraries, for their developers
-            run_stages(settings, folder, names=None if stage is None else (stage,), redo=redo)
+            names = None if stage is None else (stage,)
+            if launch is None:
+                run_stages(settings, folder, names=names, redo=redo)
+            else:
+                command = [str(config), "-o", str(folder), *(f"--set={one}" for one in overrides or ())]
+                run_launched(settings, folder, names=names, redo=redo, launcher=launch, arguments=command)
     except KeyboardInterrupt:
         console.print("\nstopped; what is done is kept. The same command goes on from here.")
         raise typer.Exit(130) from None

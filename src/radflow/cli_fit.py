@@ -15,7 +15,9 @@ fits = typer.Typer()
 reward_app = typer.Typer(rich_markup_mode="rich")
 fits.add_typer(reward_app, name="reward")
 labeler_app = typer.Typer(
-    help="Fit an expert model on labelled reports.", no_args_is_help=True, rich_markup_mode="rich"
+    help="Fit an expert model on labelled reports.\n\nExample: radflow labeler fit labelled.csv -o mine",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
 )
 fits.add_typer(labeler_app, name="labeler")
 

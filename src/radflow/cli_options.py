@@ -20,6 +20,10 @@ JudgeFile = Annotated[
 Redo = Annotated[
     str | None, typer.Option(help="Delete what this stage and all later ones made, and run it again.")
 ]
+Launch = Annotated[
+    str | None,
+    typer.Option(help='Start trainings by this launcher, e.g. "accelerate launch --num_processes 4".'),
+]
 Reports = Annotated[Path, typer.Argument(help="CSV, JSONL, Parquet, or a folder of .txt files.")]
 IdColumn = Annotated[str, typer.Option(help="Column with the report's id.")]
 ReportColumn = Annotated[str, typer.Option(help="Column with the report's text.")]

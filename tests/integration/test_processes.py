@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from radflow.cli_launch import run_launched
 from radflow.config import JudgeConfig, RunConfig
 from radflow.config_file import load_config
 from radflow.errors import ConfigError
@@ -22,14 +23,25 @@ from tests.integration.small import SMALL
 CONFIGS = Path(__file__).parents[2] / "configs"
 ALIKE = ("sft.augment=false", "model.lora.dropout=0")
 # On CPUs accelerate's own launcher starts several processes by MPI only; torch's is what it uses for GPUs.
-LAUNCH = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+LAUNCH = f"{sys.executable} -m torch.distributed.run --standalone --nproc_per_node 2"
 
 
-def launch(config: RunConfig, folder: Path, *stages: str) -> subprocess.CompletedProcess[str]:
+def launch(config: RunConfig, folder: Path, stage: str, *more: str) -> subprocess.CompletedProcess[str]:
     """Two processes of one thread each."""
     file = folder.with_suffix(".yaml")
     file.write_text(yaml.safe_dump(config.model_dump(mode="json")))
-    command = [*LAUNCH, "-m", "radflow", *stages, str(file), "-o", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "radflow",
+        stage,
+        str(file),
+        "-o",
+        str(folder),
+        "--launch",
+        LAUNCH,
+        *more,
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500, check=False)
 
@@ -64,14 +76,22 @@ def test_two_processes_reinforce_together(small_run: Path, small_config: RunConf
     folder = tmp_path / "run"
     run_stages(small_config, folder)
     alone = [json.loads(line) for line in (folder / "rft_history.jsonl").read_text().splitlines()]
-    RunDir(folder).forget("rft", ("model-rft", "rft_history.jsonl"))
-    done = launch(small_config, folder, "rft")
+    done = launch(small_config, folder, "run", "--redo", "rft")
     assert done.returncode == 0, done.stderr[-3000:]
     rows = [json.loads(line) for line in (folder / "rft_history.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [row["step"] for row in alone]
     assert rows[0] == pytest.approx(alone[0])
     assert (folder / "model-rft" / "model.safetensors").is_file()
     assert done.stderr.count("step 0/4: validation reward") == 1
+    assert (folder / "summary.json").is_file()  # the stages after it follow in the command's own process
+
+
+def test_a_launcher_that_is_not_there_is_named(tmp_path: Path) -> None:
+    config = load_config(None, overrides=SMALL)
+    with pytest.raises(ConfigError, match="no-such-launcher can't be started"):
+        run_launched(
+            config, tmp_path, names=("sft",), redo=None, launcher="no-such-launcher -n 2", arguments=[]
+        )
 
 
 def test_only_a_training_is_launched_in_several_processes(
@@ -81,7 +101,7 @@ def test_only_a_training_is_launched_in_several_processes(
     for names in (("prepare",), ("sft", "explore"), None):
         with pytest.raises(ConfigError, match="2 processes were launched for") as caught:
             run_stages(small_config, tmp_path / "run", names=names)
-        assert "accelerate launch --num_processes 2" in str(caught.value)
+        assert '--launch "accelerate launch --num_processes 2"' in str(caught.value)
     assert not (tmp_path / "run").exists()
 
 

@@ -42,12 +42,12 @@ def test_every_page_has_one_place() -> None:
     assert written == set(placed), "mkdocs.yml: nav"
 
 
-@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda path: path.name)
-def test_links_and_pictures_exist_for_readers_of_the_repository_too(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
+@pytest.mark.parametrize("written", sorted(DOCS.rglob("*.md")), ids=lambda path: path.name)
+def test_links_and_pictures_exist_for_readers_of_the_repository_too(written: Path) -> None:
+    text = written.read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!https?:|#)([^)\s#]+)", text):
-        assert (page.parent / target).resolve().is_file(), target
-        assert (page.parent / target).resolve().is_relative_to(DOCS), f"{target} is outside of the site"
+        assert (written.parent / target).resolve().is_file(), target
+        assert (written.parent / target).resolve().is_relative_to(DOCS), f"{target} is outside of the site"
 
 
 def test_settings_are_those_of_the_code() -> None:

@@ -27,7 +27,7 @@ ORDER = (
     {"stages", "audit", "delivery", "doctor", "starting", "watching"},
     {"fitting"},
     {"experiments", "review"},
-    {"cli_options"},
+    {"cli_launch", "cli_options"},
     {"cli_experiments", "cli_fit", "cli_models", "cli_review", "cli_runs", "cli_scores", "cli_texts"},
     {"cli"},
     {"__main__"},

@@ -138,8 +138,8 @@ def _require_one_training(wanted: Sequence[Stage]) -> None:
     if len(names) != 1 or names[0] not in TRAININGS:
         raise ConfigError(
             f"{process_count()} processes were launched for {', '.join(names)}: they train one stage only",
-            next_step=f"Launch one of {', '.join(TRAININGS)}, e.g. accelerate launch --num_processes "
-            f"{process_count()} -m radflow sft CONFIG -o FOLDER; run the other stages without a launcher.",
+            next_step="Don't launch radflow, let radflow launch its trainings: "
+            f'radflow run CONFIG --launch "accelerate launch --num_processes {process_count()}"',
         )
 
 
