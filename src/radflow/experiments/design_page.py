@@ -10,8 +10,7 @@ from radflow.experiments.declaration import Design
 from radflow.experiments.pooled import Contrast, Estimate
 from radflow.experiments.results import START, ArmResult, Results
 from radflow.metrics.paired import format_p
-from radflow.reporting.history import stratum_of
-from radflow.reporting.names import plain
+from radflow.reporting.history import quantity_name, stratum_of
 from radflow.reporting.plots import Line, Mark, Row, interval_chart, line_chart
 from radflow.reporting.view import Fold, Section, Table
 
@@ -24,15 +23,19 @@ def design_sections(design: Design, results: Results) -> Iterator[Section]:
     if not results.arms:
         yield Section("results", "Results", absent="No run is finished yet.")
     else:
-        tables = list(main_tables(results))
+        tables = main_tables(results)
         yield Section(
             "results",
-            "Results",
+            "Values",
             notes=(_reading(results),),
-            charts=tuple(_charts(results)),
-            tables=tuple(tables),
+            tables=tuple(tables[:1]),
             folds=(Fold("Seed by seed", (_per_seed(results),)),),
         )
+        title = f"Differences to {results.baseline}"
+        if tables[1:]:
+            yield Section("differences", title, charts=tuple(_charts(results)), tables=tuple(tables[1:]))
+        else:
+            yield Section("differences", title, absent="No arm has a seed in common with the baseline.")
         if any(arm.trends for arm in results.arms):
             yield Section(
                 "training",
@@ -45,21 +48,22 @@ def design_sections(design: Design, results: Results) -> Iterator[Section]:
     yield Section("provenance", "How to repeat it", tables=(_provenance(results),))
 
 
-def main_tables(results: Results) -> Iterator[Table]:
+def main_tables(results: Results) -> list[Table]:
     """Values of all arms, and their differences to the baseline."""
     arms = [arm for arm in results.arms if arm.estimates]
     if not arms:
-        return
+        return []
     header = ("arm", *(_head(results, key) for key in results.measures))
     rows = tuple((arm.name, *(_estimate(arm.estimates.get(key)) for key in results.measures)) for arm in arms)
-    yield Table("Mean over seeds [interval], and standard deviation over seeds", header, rows)
+    tables = [Table("Mean over seeds [interval], and standard deviation over seeds", header, rows)]
     rows = tuple(
         (arm.name, *(_contrast(arm.contrasts.get(key)) for key in results.measures))
         for arm in arms
         if arm.contrasts
     )
     if rows:
-        yield Table(f"Arm minus {results.baseline}, on the same studies", header, rows)
+        tables.append(Table(f"Arm minus {results.baseline}, on the same studies", header, rows))
+    return tables
 
 
 def _head(results: Results, key: str) -> str:
@@ -142,7 +146,7 @@ def _curves(design: Design, results: Results) -> Iterator[Markup]:
         if any(line.points for line in lines):
             name, stratum = stratum_of(key)
             of = "" if stratum == "all" else f", {stratum} samples"
-            yield line_chart(f"{plain(name)}{of}, mean over seeds", lines)
+            yield line_chart(f"{quantity_name(name)}{of}, mean over seeds", lines)
 
 
 def _trends(results: Results) -> Table:

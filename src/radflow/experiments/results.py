@@ -117,26 +117,9 @@ def collect(
         failures: of this command; runs that it did not reach are added as unfinished.
     """
     options = options or Side()
-    asked = [*design.measures, *design.instead.values()]
-    read: dict[str, _Read] = {arm.name: _Read() for arm in arms}
-    start, commits, missing = _Read(), set(), list(failures)
-    vocabulary: Vocabulary = CHEST
+    read, start, vocabulary, commits, unfinished = _read_runs(design, arms, seeds, folder_of)
     known = {(failure.seed, failure.arm) for failure in failures}
-    for seed in seeds:
-        for arm in arms:
-            folder = folder_of[seed, arm.name]
-            if not _is_evaluated(folder):
-                if (seed, arm.name) not in known:
-                    missing.append(
-                        Failure(arm=arm.name, seed=seed, kind="unfinished", message="run the command again")
-                    )
-                continue
-            scores = SystemScores(folder)
-            vocabulary = scores.vocabulary
-            _add(read[arm.name], seed, folder, scores.samples(arm.system, asked))
-            if seed not in start.seeds:
-                _add(start, seed, folder, scores.samples("sft", asked), trained=False)
-            commits |= _commits(folder)
+    missing = [*failures, *(each for each in unfinished if (each.seed, each.arm) not in known)]
     everything = {START: start, **read}
     measures = tuple(dict.fromkeys(_present(design, everything.values())))
     words = {key: own for key in measures if (own := measure(key, vocabulary)) is not None}
@@ -163,6 +146,33 @@ def collect(
         confidence=options.confidence,
         commits=tuple(sorted(commits)),
     )
+
+
+def _read_runs(
+    design: Design,
+    arms: Sequence[Arm],
+    seeds: Sequence[int],
+    folder_of: Mapping[tuple[int, str], Path],
+) -> tuple[dict[str, _Read], _Read, Vocabulary, set[str], list[Failure]]:
+    """Arm -> what its runs hold; the SFT model that all begin with; examination, commits, unfinished runs."""
+    asked = [*design.measures, *design.instead.values()]
+    read: dict[str, _Read] = {arm.name: _Read() for arm in arms}
+    start, vocabulary, commits = _Read(), CHEST, set[str]()
+    unfinished: list[Failure] = []
+    for seed in seeds:
+        for arm in arms:
+            folder = folder_of[seed, arm.name]
+            if not _is_evaluated(folder):
+                why = "run the command again"
+                unfinished.append(Failure(arm=arm.name, seed=seed, kind="unfinished", message=why))
+                continue
+            scores = SystemScores(folder)
+            vocabulary = scores.vocabulary
+            _add(read[arm.name], seed, folder, scores.samples(arm.system, asked))
+            if seed not in start.seeds:
+                _add(start, seed, folder, scores.samples("sft", asked), trained=False)
+            commits |= _commits(folder)
+    return read, start, vocabulary, commits, unfinished
 
 
 def _is_evaluated(folder: Path) -> bool:
