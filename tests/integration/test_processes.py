@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from accelerate.commands.config.config_args import load_config_from_file
+from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 
 from radflow.cli_launch import run_launched
 from radflow.config import JudgeConfig, RunConfig
@@ -113,3 +115,15 @@ def test_processes_share_the_judges_limits(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("WORLD_SIZE", "17")
     with pytest.raises(ConfigError, match=r"judge\.concurrency: 16"):
         together.share_of_judge(judge)
+
+
+@pytest.mark.parametrize("file", sorted((CONFIGS / "accelerate").glob("*.yaml")), ids=lambda file: file.stem)
+def test_accelerate_reads_the_shipped_configs(file: Path) -> None:
+    """Its own parser and the checks of its launcher, without a process started."""
+    config = load_config_from_file(str(file))
+    assert config.num_processes > 1
+    arguments = launch_command_parser().parse_args(["--config_file", str(file), "-m", "radflow", "sft"])
+    arguments, defaults, _ = _validate_launch_command(arguments)
+    assert (arguments.multi_gpu, arguments.use_deepspeed) == (file.stem == "ddp", file.stem == "zero2")
+    assert arguments.module
+    assert defaults is config or defaults.num_processes == config.num_processes
