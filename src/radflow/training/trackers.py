@@ -30,12 +30,13 @@ def trackers(config: TrackingConfig, *, folder: Path) -> list[TrainerCallback]:
         ConfigError: a package is missing, or trackio would send metrics away without leave.
     """
     require_trackers(config)
-    makers = {
-        "tensorboard": lambda: _tensorboard(folder),
-        "trackio": _trackio,
-        "wandb": lambda: _wandb(config),
-    }
-    return [makers[name]() for name in dict.fromkeys(config.report_to)]
+    made: list[TrainerCallback] = []
+    for name in dict.fromkeys(config.report_to):
+        if name == "tensorboard":
+            made.append(_tensorboard(folder))
+        else:
+            made.append(_trackio() if name == "trackio" else _wandb(config))
+    return made
 
 
 def require_trackers(config: TrackingConfig) -> None:
