@@ -1,6 +1,6 @@
 # radflow with all that it needs, for a CPU or an NVIDIA GPU: docker build -t radflow . && docker run --rm radflow --help
 # Reports stay on this machine: mount data and runs, and start it without a network:
-#   docker run --rm --network none -v "$PWD/runs:/work/runs" radflow run configs/quickstart.yaml -o runs/first
+#   docker run --rm --network none -v "$PWD/runs:/srv/radflow/runs" radflow run configs/quickstart.yaml -o runs/first
 # TORCH_INDEX_URL names another index for torch alone (a CPU build is ten times smaller than the default one).
 FROM python:3.11.14-slim-bookworm AS build
 
@@ -30,13 +30,13 @@ FROM python:3.11.14-slim-bookworm
 
 # Not root: what the run writes belongs to somebody who can't change the image.
 RUN useradd --create-home --uid 1000 radflow \
-    && install -d -o radflow -g radflow /work
+    && install -d -o radflow -g radflow /srv/radflow
 COPY --from=build /opt/radflow /opt/radflow
-COPY --chown=radflow:radflow configs /work/configs
+COPY --chown=radflow:radflow configs /srv/radflow/configs
 ENV PATH=/opt/radflow/bin:$PATH \
     HF_HUB_DISABLE_TELEMETRY=1 \
     PYTHONUNBUFFERED=1
 USER radflow
-WORKDIR /work
+WORKDIR /srv/radflow
 ENTRYPOINT ["radflow"]
 CMD ["--help"]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +15,8 @@ from radflow.config import TrackingConfig
 from radflow.errors import ConfigError
 from radflow.processes import is_first
 
-if TYPE_CHECKING:
-    from transformers import (
-        TrainerCallback,  # takes seconds to import, and configs are checked by this module
-    )
+if TYPE_CHECKING:  # it takes seconds to import, and this module looks at configs too
+    from transformers import TrainerCallback
 
 REMOTE_TRACKIO = ("TRACKIO_SPACE_ID", "TRACKIO_BUCKET_ID", "TRACKIO_SERVER_URL")
 """Variables with which trackio sends what it gets to somewhere else."""
@@ -35,14 +32,15 @@ def trackers(config: TrackingConfig, *, folder: Path) -> list[TrainerCallback]:
         ConfigError: a package is missing, or trackio would send metrics away without leave.
     """
     require_trackers(config)
+    made: list[TrainerCallback] = []
     if not is_first():
-        return []
-    makers: dict[str, Callable[[], TrainerCallback]] = {
-        "tensorboard": lambda: _tensorboard(folder),
-        "trackio": _trackio,
-        "wandb": lambda: _wandb(config),
-    }
-    return [makers[name]() for name in dict.fromkeys(config.report_to)]
+        return made
+    for name in dict.fromkeys(config.report_to):
+        if name == "tensorboard":
+            made.append(_tensorboard(folder))
+        else:
+            made.append(_trackio() if name == "trackio" else _wandb(config))
+    return made
 
 
 def require_trackers(config: TrackingConfig) -> None:
