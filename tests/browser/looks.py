@@ -14,9 +14,24 @@ SCHEMES = ("light", "dark")
 SERIOUS = ("serious", "critical")
 
 
+PATIENCE_MS = 180_000
+"""How long a page may take on a machine that is busy with other things: nothing here measures speed."""
+
+
+def new_page(browser: Browser) -> Page:
+    """A page in a session of its own, closed with the browser."""
+    return patient(browser.new_context()).new_page()
+
+
+def patient(context: BrowserContext) -> BrowserContext:
+    context.set_default_timeout(PATIENCE_MS)
+    return context
+
+
 @contextmanager
 def looking(browser: Browser, width: int, scheme: str) -> Iterator[BrowserContext]:
-    context = browser.new_context(viewport={"width": width, "height": SIZES[width]}, color_scheme=scheme)
+    size = {"width": width, "height": SIZES[width]}
+    context = patient(browser.new_context(viewport=size, color_scheme=scheme))
     try:
         yield context
     finally:

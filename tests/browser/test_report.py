@@ -16,7 +16,7 @@ from radflow.reporting.html import render_report
 from radflow.reporting.run_files import read_run
 from radflow.reporting.runs_page import read_runs, render_runs
 from radflow.run_dir import RunDir
-from tests.browser.looks import SCHEMES, SIZES, complaints, looking, require_good_looks
+from tests.browser.looks import SCHEMES, SIZES, complaints, looking, patient, require_good_looks
 from tests.unit.reporting.made_run import ALL, make_run, write_rows
 
 CASES = 200
@@ -151,7 +151,7 @@ def test_problems_are_drawn_between_the_sections(page: Page) -> None:
 
 
 def test_without_script_every_case_is_there(chromium: Browser, report: Path) -> None:
-    context = chromium.new_context(java_script_enabled=False)
+    context = patient(chromium.new_context(java_script_enabled=False))
     page = context.new_page()
     page.goto(report.as_uri())
     assert page.locator(".case:visible").count() == CASES

@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from radflow.review.answers import file_of
-from tests.browser.looks import SCHEMES, SIZES, complaints, looking, require_good_looks
+from tests.browser.looks import SCHEMES, SIZES, complaints, looking, new_page, require_good_looks
 from tests.review_run import HOSTILE, STUDIES, make_review_run
 
 COMMAND = [sys.executable, "-m", "radflow", "review"]
@@ -35,7 +35,7 @@ class Serving:
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> int:
         self.process.send_signal(how)
-        return self.process.wait(30)
+        return self.process.wait(180)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def label(page: Page) -> None:
 def test_ten_cases_are_labelled_across_a_reload_and_a_killed_server(
     chromium: Browser, root: Path, serving: Serving
 ) -> None:
-    page = chromium.new_page()
+    page = new_page(chromium)
     heard = complaints(page)
     page.goto(serving.address)
     assert page.url == f"{serving.site}/"
@@ -115,7 +115,7 @@ def test_two_systems_are_compared_without_knowing_which_is_which(
     chromium: Browser, root: Path, serving: Serving
 ) -> None:
     """Prefers RFT wherever it stands: by its text, as the page tells nothing else."""
-    page = chromium.new_page()
+    page = new_page(chromium)
     page.goto(serving.address)
     page.goto(f"{serving.site}/comparison")
     for number in range(1, STUDIES):
@@ -131,7 +131,7 @@ def test_two_systems_are_compared_without_knowing_which_is_which(
 
 
 def test_errors_are_counted_by_keys_and_by_hand(chromium: Browser, root: Path, serving: Serving) -> None:
-    page = chromium.new_page()
+    page = new_page(chromium)
     page.goto(serving.address)
     page.goto(f"{serving.site}/errors/1")
     for key in ("2", "2", "Shift+Digit6"):
@@ -154,7 +154,7 @@ def test_errors_are_counted_by_keys_and_by_hand(chromium: Browser, root: Path, s
 def test_hostile_text_and_file_names_stay_text_and_files(
     chromium: Browser, root: Path, serving: Serving
 ) -> None:
-    page = chromium.new_page()
+    page = new_page(chromium)
     heard = complaints(page)
     page.goto(serving.address)
     seen = 0
@@ -170,7 +170,7 @@ def test_hostile_text_and_file_names_stay_text_and_files(
 
 def test_a_foreign_page_can_neither_answer_nor_read(chromium: Browser, root: Path, serving: Serving) -> None:
     """Of another site, and of another port of this machine, whose requests carry the session's cookie."""
-    page = chromium.new_page()
+    page = new_page(chromium)
     page.goto(serving.address)
     form = (
         f'<form method="post" action="{serving.site}/criticality/1"><input name="choice" value="critical">'
@@ -199,7 +199,7 @@ def test_a_second_server_for_the_same_reviewer_is_refused(root: Path, serving: S
 
 
 def test_no_log_holds_a_report_or_the_token(chromium: Browser, serving: Serving) -> None:
-    page = chromium.new_page()
+    page = new_page(chromium)
     page.goto(serving.address)
     page.goto(f"{serving.site}/criticality/1")
     page.keyboard.press("1")
