@@ -23,7 +23,7 @@ def test_an_arm_s_objective_is_what_trl_is_told(arm: Arm, tmp_path: Path) -> Non
     config = OBJECTIVE.config_of(arm, 21, SHIPPED)
     policy: Any = SimpleNamespace(model=SimpleNamespace(dtype=torch.float32))
     model = config.model.model_copy(update={"device": "cpu"})
-    made = _arguments(config.rft, model, policy, validates=True, to=tmp_path, seed=21)
+    made = _arguments(config.rft, model, policy, validates=True, to=tmp_path, seed=21, tracking={})
     assert made.loss_type == arm.settings["rft.loss_type"]
     assert made.scale_rewards == arm.settings["rft.scale_rewards"]
     assert made.importance_sampling_level == arm.settings["rft.importance_sampling_level"]
