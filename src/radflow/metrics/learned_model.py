@@ -103,10 +103,10 @@ class Trees(Record):
 
     def __call__(self, features: Matrix) -> Matrix:
         """(pairs, features) -> (pairs,)."""
-        total = self.floor * (features / np.array(self.scales)).sum(axis=1)
+        total: Matrix = self.floor * (features / np.array(self.scales)).sum(axis=1)
         for tree in self.trees:
             total += _walk(tree, features)
-        return total
+        return np.asarray(total)
 
 
 def _walk(tree: Tree, features: Matrix) -> Matrix:
