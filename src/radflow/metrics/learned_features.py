@@ -154,9 +154,8 @@ class LearnedFeatures:
     def _reading(self, text: str) -> Reading:
         report = parse_report(text)
         mentions = self._labeler.label(text)
-        graph = self._graph.read([text])[0]
-        said = [sentence.lower().rstrip(".!? ") for sentence in self._sentences(text)]
-        problems = self._consistency.check(report).problems
+        graph, spoken = self._graph.read([text])[0], self._sentences(text)
+        said = [sentence.lower().rstrip(".!? ") for sentence in spoken]
         return Reading(
             bag=Counter(words(text)),
             repeated=len(said) - len(set(said)),
@@ -166,8 +165,8 @@ class LearnedFeatures:
             relations=_relations(graph),
             whole=said_of(mentions),
             impression=said_of([one for one in mentions if one.section == "impression"]),
-            problems=Counter(problem.kind for problem in problems),
-            phrases=_added(self._sentence(sentence) for sentence in self._sentences(text)),
+            problems=Counter(problem.kind for problem in self._consistency.check(report).problems),
+            phrases=_added(self._sentence(sentence) for sentence in spoken),
         )
 
     def _sentences(self, text: str) -> list[str]:

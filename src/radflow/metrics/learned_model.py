@@ -106,7 +106,7 @@ class Trees(Record):
         total: Matrix = self.floor * (features / np.array(self.scales)).sum(axis=1)
         for tree in self.trees:
             total += _walk(tree, features)
-        return total
+        return np.asarray(total)
 
 
 def _walk(tree: Tree, features: Matrix) -> Matrix:
