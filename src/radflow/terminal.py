@@ -63,7 +63,8 @@ def _plain(objects: tuple[Any, ...], options: dict[str, Any]) -> str:
     return page.file.getvalue().strip()
 
 
-console = Voice(stderr=True, highlight=False)
+# Not Jupyter's display, which prints, and would be redirected into a running bar and so into itself.
+console = Voice(stderr=True, highlight=False, force_jupyter=False)
 
 
 def set_manner(*, quiet: bool = False, as_json: bool = False) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
 import signal
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +37,9 @@ class Serving:
         self.site = self.address.partition("/enter")[0]
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> int:
+        # Children of a shell's background jobs ignore Ctrl-C until the server itself asks for it.
+        with contextlib.suppress(urllib.error.HTTPError):
+            urllib.request.urlopen(self.site, timeout=60)
         self.process.send_signal(how)
         return self.process.wait(180)
 

@@ -57,5 +57,5 @@ def test_all_models_wrote_a_report_for_every_study_and_the_page_shows_them(carot
     written = list(read_jsonl(Prediction, carotid_run / "predictions.jsonl"))
     assert {row.system for row in written} == {"sft", "rft"}
     page = (carotid_run / "report.html").read_text(encoding="utf-8")
-    assert page.count("data:image/png") > 2 * 4
+    assert page.count("data:image/jpeg") > 2 * 4
     assert not any(name in page for name in CHEST)
