@@ -23,7 +23,7 @@ smoke: $(INSTALLED)
 
 # Two processes of one thread each: threads of one process on shared cores wait for each other, spinning.
 test: $(INSTALLED) lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --durations=30
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
