@@ -58,6 +58,62 @@ def doctor(
         raise typer.Exit(1)
 
 
+@runs.command()
+def cost(
+    config: Annotated[Path, typer.Argument(help="YAML file with the settings of a run.")],
+    train: Annotated[
+        int | None, typer.Option(min=1, help="Training studies; default: what data.* gives.")
+    ] = None,
+    validation: Annotated[int, typer.Option(min=0, help="Validation studies, beside --train.")] = 0,
+    test: Annotated[int, typer.Option(min=0, help="Test studies, beside --train.")] = 0,
+    report_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a mean report.")] = 100,
+    hardware: Annotated[
+        str, typer.Option(help="h100, a100, l40s, rtx4090, or this: measured here in seconds.")
+    ] = "h100",
+    reached: Annotated[
+        float | None, typer.Option(min=0.001, max=1, help="Share of its peak in passes; default 0.2.")
+    ] = None,
+    reached_writing: Annotated[
+        float | None, typer.Option(min=0.001, max=1, help="The same while writing; default 0.1.")
+    ] = None,
+    devices: Annotated[int, typer.Option(min=1, help="Accelerators that share the work.")] = 1,
+    cores: Annotated[int, typer.Option(min=1, help="Processor cores that read images and score.")] = 8,
+    hour_price: Annotated[float, typer.Option(min=0, help="Money for an accelerator's hour.")] = 0.0,
+    call_price: Annotated[float, typer.Option(min=0, help="Money for a judge's call.")] = 0.0,
+    overrides: Overrides = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the bill as JSON.")] = False,
+) -> None:
+    """What would this run cost? Hours, bottleneck, judge calls and money of each stage, by counting.
+
+    A plan, not a promise: docs/scaling.md has the formulae, their assumptions and how runs compared.
+
+    Example: radflow cost configs/mimic_cxr.yaml --train 222758 --validation 1808 --test 3269 --hour-price 2.5
+    """
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when the library is imported
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    from radflow.planning.bill import Prices
+    from radflow.planning.plan import plan, studies_of, table_of
+
+    settings = load_config(config, overrides=overrides or ())
+    counts = studies_of(settings, train, validation, test, report_tokens)
+    prices = Prices(hour=hour_price, call=call_price)
+    with console.status("counting"):
+        planned = plan(
+            settings,
+            counts,
+            hardware=hardware,
+            reached=reached,
+            reached_writing=reached_writing,
+            devices=devices,
+            cores=cores,
+            prices=prices,
+        )
+    if as_json or console.as_json:
+        print_result(json.dumps(planned.as_dict(), indent=2))
+    else:
+        print_table(table_of(planned))
+
+
 QUESTIONS = {
     "data": ("Data: phantoms, or a folder or table", "phantoms"),
     "modality": ("Modality: chest, carotid, or an ontology of your own (.yaml)", "chest"),

@@ -25,7 +25,7 @@ ORDER = (
     {"training"},
     {"reporting"},
     {"stages", "audit", "delivery", "doctor", "starting", "watching"},
-    {"fitting"},
+    {"fitting", "planning"},
     {"experiments", "review"},
     {"cli_launch", "cli_options"},
     {"cli_experiments", "cli_fit", "cli_models", "cli_review", "cli_runs", "cli_scores", "cli_texts"},

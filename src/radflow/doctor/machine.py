@@ -57,8 +57,8 @@ def device_checks(model: ModelConfig) -> list[Check]:
         checks.append(
             warning(
                 "devices",
-                f"{torch.cuda.device_count()} GPUs are visible, and the stages train in one process",
-                "Show it one: export CUDA_VISIBLE_DEVICES=0",
+                f"{torch.cuda.device_count()} GPUs are visible, and a training not launched on all takes one",
+                "Launch it (run --launch; docs/scaling.md), or show it one: export CUDA_VISIBLE_DEVICES=0",
             )
         )
     return checks

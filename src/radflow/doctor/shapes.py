@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForImageTextToText, LlamaConfig, LlavaConfig
 
 from radflow.config import ModelConfig, RunConfig
@@ -37,6 +38,8 @@ class Shape:
         layers, width, inner, vocabulary: of the language model.
         cache_per_token: bytes of keys and values of one token.
         image_tokens: of one study's images.
+        linear: parameters of the language model's linear layers without its head.
+        seeing: operations of one pass over a study's images; multiplication and addition are two.
     """
 
     parameters: int
@@ -52,6 +55,8 @@ class Shape:
     vocabulary: int
     cache_per_token: int
     image_tokens: int
+    linear: int
+    seeing: float
 
     @property
     def weight_bytes(self) -> int:
@@ -96,6 +101,8 @@ def model_shape(config: RunConfig) -> Shape:
         vocabulary=text.vocab_size,
         cache_per_token=2 * dtype.itemsize * text.num_hidden_layers * heads * head_width,
         image_tokens=config.data.max_images * _image_tokens(architecture_config, config),
+        linear=_linear_size(whole),
+        seeing=config.data.max_images * _image_operations(whole, architecture_config, config),
     )
 
 
@@ -150,3 +157,22 @@ def _image_tokens(architecture_config: Any, config: RunConfig) -> int:
     cell = int(getattr(vision, "patch_size", 14)) * int(getattr(vision, "spatial_merge_size", 1))
     side = config.data.image_long_side
     return max(1, side // cell) ** 2
+
+
+def _image_operations(whole: Any, architecture_config: Any, config: RunConfig) -> float:
+    """Operations of the encoder for one image.
+
+    A transformer multiplies each patch by all its weights, and looks from each patch at each other one; a
+    network of convolutions is counted on the real architecture, without weights.
+    """
+    vision = architecture_config.vision_config
+    if isinstance(vision, EfficientNetLiteConfig):
+        side = vision.image_size
+        with torch.device("meta"), FlopCounterMode(display=False) as counter:
+            whole.model.vision_tower(torch.empty(1, 3, side, side))
+        return float(counter.get_total_flops())
+    weights = sum(p.numel() for name, p in whole.named_parameters() if part_of(name) == "vision")
+    side = int(getattr(vision, "image_size", 0) or config.data.image_long_side)
+    patches = (side // int(getattr(vision, "patch_size", 14))) ** 2
+    layers = int(getattr(vision, "num_hidden_layers", 0) or getattr(vision, "depth", 0))
+    return float(2 * weights * patches + 4 * layers * int(vision.hidden_size) * patches**2)
