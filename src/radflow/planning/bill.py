@@ -20,8 +20,8 @@ class Hardware:
         operations: peak a second, multiplication and addition counted apart, dense, in the weights' type.
         bandwidth: peak bytes a second of its memory.
         reached: share of the peak operations that whole passes reach.
-        reached_writing: share of either peak that token-by-token writing reaches. The default is for a loop in
-            Python; an engine made for it reaches several times as much.
+        reached_writing: share of either peak that token-by-token writing reaches. The default is for a loop
+            in Python; an engine made for it reaches several times as much.
     """
 
     name: str

@@ -26,6 +26,8 @@ from radflow.reporting.view import Fold, Section, Table
 
 Metrics = Mapping[str, Mapping[str, Any]]
 """Metric -> value, low, high, studies (and p)."""
+CLEAR, UNCLEAR = 2, 5
+"""Looks of marks: the interval excludes 0, or doesn't."""
 UNKNOWN_SHOWN = 8
 """How many metrics are drawn of a summary that holds none of the headlines."""
 
@@ -201,7 +203,7 @@ def _brief(key: str) -> str:
 
 def _look(value: Mapping[str, Any]) -> int:
     low, high = value.get("low"), value.get("high")
-    return 5 if low is None or high is None or low <= 0 <= high else 2
+    return UNCLEAR if low is None or high is None or low <= 0 <= high else CLEAR
 
 
 def _full_name(key: str) -> str:
@@ -223,5 +225,24 @@ def _p(value: Mapping[str, Any]) -> str:
 def gains(files: RunFiles) -> list[tuple[str, str]]:
     """The first pair's headline differences for the first screen: name, value with interval."""
     for metrics in differences(files).values():
-        return [(metric_name(key), _signed(metrics[key])) for key in headlines(metrics)[:5]]
+        return [(_brief(key), _signed(metrics[key])) for key in headlines(metrics)[:5]]
     return []
+
+
+def gains_in_words(files: RunFiles) -> str:
+    """Which of the first pair's headlines surely rose or fell: those whose interval excludes 0."""
+    for metrics in differences(files).values():
+        keys = headlines(metrics)
+        clear = [key for key in keys if _look(metrics[key]) != UNCLEAR]
+        told = [
+            f"{verb} {'; '.join(names)}"
+            for verb, names in (
+                ("Higher:", [_brief(key) for key in clear if metrics[key]["value"] > 0]),
+                ("Lower:", [_brief(key) for key in clear if metrics[key]["value"] < 0]),
+            )
+            if names
+        ]
+        open_ones = len(keys) - len(clear)
+        rest = [f"No clear difference in {open_ones} of {len(keys)} measures"] if open_ones else []
+        return ". ".join([*told, *rest]) + "."
+    return ""

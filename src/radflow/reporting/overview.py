@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from radflow.reporting.metric_sections import gains
+from radflow.reporting.metric_sections import gains, gains_in_words
 from radflow.reporting.run_files import RunFiles
 from radflow.reporting.scales import short
 from radflow.reporting.training_sections import verdict
@@ -17,10 +17,11 @@ SOURCES = {"phantoms": "generated phantoms", "iu_xray": "Indiana University ches
 
 @dataclass(frozen=True)
 class Tile:
-    """A heading with a few short lines; a wide one takes the room of two."""
+    """A heading with a few short lines, and rows of a name and a value; a wide one takes the room of two."""
 
     title: str
     lines: tuple[str, ...]
+    rows: tuple[tuple[str, str], ...] = ()
     is_wide: bool = False
 
 
@@ -30,7 +31,7 @@ def tiles(files: RunFiles) -> tuple[Tile, ...]:
         Tile("Data", data_lines(files)),
         Tile("Model", _model(files)),
         Tile("Training", training_lines(files)),
-        Tile("Gain over SFT", _gain(files), is_wide="rft" in files.stages),
+        Tile("Gain over SFT", _gain(files), rows=tuple(gains(files)), is_wide="rft" in files.stages),
         Tile("Failure signatures", (verdict(files),)),
     ]
     return tuple(tile for tile in found if tile.lines)
@@ -83,9 +84,8 @@ def training_lines(files: RunFiles) -> tuple[str, ...]:
 
 
 def _gain(files: RunFiles) -> tuple[str, ...]:
-    lines = tuple(f"{name}: {value}" for name, value in gains(files))
-    if lines:
-        return lines
+    if words := gains_in_words(files):
+        return (words,)
     return ("no reinforcement fine-tuning in this run" if "rft" not in files.stages else "not compared",)
 
 

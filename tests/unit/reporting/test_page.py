@@ -268,3 +268,24 @@ def test_an_audit_in_the_runs_folder_is_shown_and_a_damaged_one_named(own: Path)
     with pytest.raises(RunError, match="not an audit") as caught:
         render(own)
     assert "secret" not in str(caught.value)
+
+
+def _gain(value: float, low: float, high: float) -> dict[str, float]:
+    return {"value": value, "low": low, "high": high}
+
+
+def test_the_first_screen_says_what_surely_rose_or_fell(tmp_path: Path) -> None:
+    root = make_run(tmp_path / "run")
+    path = root / "summary.json"
+    summary = json.loads(path.read_text(encoding="utf-8"))
+    scores = {
+        "consistency-rate": _gain(0.1, 0.05, 0.15),
+        "bleu-4": _gain(-0.02, -0.03, -0.01),
+        "rouge-l": _gain(0.01, -0.01, 0.03),
+    }
+    summary["differences"] = {
+        "rft - sft": {"scores": {"all": {"report": scores}, "critical": {}}, "per_label": {}}
+    }
+    path.write_text(json.dumps(summary), encoding="utf-8")
+    text = Page(render(root)).text
+    assert "Higher: consistent reports. Lower: BLEU-4. No clear difference in 1 of 3 measures." in text
