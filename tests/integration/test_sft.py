@@ -17,7 +17,6 @@ from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 from radflow.config import RunConfig
 from radflow.config_file import load_config
 from radflow.errors import ModelError
-from radflow.jsonl import read_jsonl
 from radflow.models.prompts import target_text
 from radflow.models.vlm import Policy, learns, load_policy, part_of, set_trainable
 from radflow.records import Study
@@ -28,16 +27,6 @@ from radflow.training.checkpoints import last_whole_checkpoint
 from radflow.training.report_rows import LengthGroupedSampler, ReportRows, with_others_images
 from radflow.training.sft import train_sft
 from tests.integration.small import SMALL
-
-
-@pytest.fixture(scope="module")
-def policy(small_config: RunConfig, small_run: Path) -> Policy:
-    return load_policy(small_run / "model-sft", small_config.model)
-
-
-@pytest.fixture(scope="module")
-def studies(small_run: Path) -> list[Study]:
-    return list(read_jsonl(Study, small_run / "studies.jsonl"))
 
 
 @pytest.fixture
