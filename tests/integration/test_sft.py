@@ -38,7 +38,7 @@ def batch(policy: Policy, studies: list[Study], small_config: RunConfig, small_r
 
 
 def test_labels_are_the_report_and_nothing_else(policy: Policy, studies: list[Study], batch: dict) -> None:
-    for labels, study in zip(batch["labels"], studies, strict=False):
+    for labels, study in zip(batch["labels"], studies[:4], strict=True):
         seen = policy.processor.tokenizer.decode(labels[labels != -100])
         assert seen == target_text(study.report) + "</s>"
 
