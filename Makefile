@@ -22,8 +22,10 @@ smoke: $(INSTALLED)
 		--set evaluate.generation.max_new_tokens=64
 
 # Two processes of one thread each: threads of one process on shared cores wait for each other, spinning.
+# In the order of the folders, long ones first: sorted by their number of tests, files of few long ones come
+# last, and one process waits for the other.
 test: $(INSTALLED) lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --durations=30
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=30
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

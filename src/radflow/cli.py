@@ -5,9 +5,7 @@ Results go to stdout, everything else to stderr. A user's mistake is one message
 
 from __future__ import annotations
 
-import os
 import sys
-import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +23,7 @@ from radflow.cli_scores import scores
 from radflow.cli_texts import texts
 from radflow.config_file import load_config, show_config
 from radflow.errors import RadflowError
-from radflow.terminal import console, emit, print_result, set_manner
+from radflow.terminal import console, emit, libraries_quiet, print_result, set_manner
 
 app = typer.Typer(
     help="Teach vision-language models to write radiology reports. Research software, not a medical "
@@ -187,17 +185,12 @@ def _run_stages(
 ) -> None:
     settings = load_config(config, overrides=overrides or ())
     folder = out or Path("runs") / config.stem
-    # The libraries' own bars and notices would tear ours apart. Set before they are imported.
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TQDM_DISABLE", "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    from radflow.cli_launch import run_launched
-    from radflow.stages.pipeline import run_stages
-
+    names = None if stage is None else (stage,)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of libraries, for their developers
-            names = None if stage is None else (stage,)
+        with libraries_quiet():
+            from radflow.cli_launch import run_launched
+            from radflow.stages.pipeline import run_stages
+
             if launch is None:
                 run_stages(settings, folder, names=names, redo=redo)
             else:

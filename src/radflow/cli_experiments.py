@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -15,8 +13,8 @@ from radflow.cli_options import Overrides
 from radflow.errors import ConfigError
 from radflow.experiments import EXPERIMENTS
 from radflow.experiments.declaration import Request
-from radflow.registry import resolve
-from radflow.terminal import console, print_table
+from radflow.registry import names_in, resolve
+from radflow.terminal import console, libraries_quiet, print_table
 
 experiments = typer.Typer()
 
@@ -54,20 +52,17 @@ def experiment(
             f"{name} needs a config",
             next_step=f"For example: radflow experiment {name} configs/experiments.yaml",
         )
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     request = Request(
         config=config,
         out=out or Path("runs") / "experiments" / name,
         overrides=tuple(overrides or ()),
         seeds=_numbers(seeds),
-        arms=tuple(_named(arms)),
+        arms=tuple(names_in(arms or "")),
         share=tuple(share or ()),
         labels=labels,
     )
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of libraries, for their developers
+        with libraries_quiet():
             found.run(request)
     except KeyboardInterrupt:
         console.print("\nstopped; what is done is kept. The same command goes on from here.")
@@ -83,12 +78,8 @@ def _listed() -> Table:
     return table
 
 
-def _named(text: str | None) -> list[str]:
-    return [part.strip() for part in (text or "").split(",") if part.strip()]
-
-
 def _numbers(text: str | None) -> tuple[int, ...]:
-    parts = _named(text)
+    parts = names_in(text or "")
     if not all(part.isdigit() for part in parts) or len(set(parts)) < len(parts):
         raise ConfigError(
             f"--seeds {text} is not a list of different numbers", next_step="E.g. --seeds 0,1,2"

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from radflow.cli_options import IdColumn, OntologyName, Overrides, ReportColumn, Reports
+from radflow.cli_options import IdColumn, OntologyName, Overrides, ReportColumn, Reports, ScoringFile
 from radflow.config_file import load_config
+from radflow.registry import names_in
 from radflow.terminal import console, print_result
 
 fits = typer.Typer()
@@ -34,9 +35,7 @@ def reward(
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="JSONL file for all terms of every report.")
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", help="YAML file with the sections reward and judge.")
-    ] = None,
+    config: ScoringFile = None,
     overrides: Overrides = None,
     id_column: IdColumn = "id",
     report_column: ReportColumn = "report",
@@ -179,4 +178,4 @@ def fit_labeler(
 
 
 def _named(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    return tuple(dict.fromkeys(names_in(text)))

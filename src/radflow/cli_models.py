@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +10,7 @@ from rich.markup import escape
 
 from radflow.config import TableConfig
 from radflow.errors import ConfigError
-from radflow.terminal import console
+from radflow.terminal import console, libraries_quiet
 
 models = typer.Typer()
 
@@ -37,15 +35,13 @@ def export(
     _one_of("--dtype", dtype, DTYPES)
     if public and push is None:
         raise ConfigError("--public does nothing without --push", next_step="Add --push USER/MODEL.")
-    _quiet_libraries()
-    from radflow.delivery.export import export_model
-    from radflow.delivery.hub import push as push_folder
-    from radflow.delivery.hub import require_token
+    with libraries_quiet():
+        from radflow.delivery.export import export_model
+        from radflow.delivery.hub import push as push_folder
+        from radflow.delivery.hub import require_token
 
-    if push is not None:
-        require_token()  # said before the model is merged
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # of libraries, for their developers
+        if push is not None:
+            require_token()  # said before the model is merged
         finished = export_model(run, out, wanted=model, dtype=dtype)
     console.print(
         f"model-{finished.system} -> [bold]{escape(str(out))}[/]; read its README.md before you share it"
@@ -121,26 +117,25 @@ def generate(
             "--temperature does nothing without --best-of: a single report is greedy",
             next_step="Add --best-of N, or leave it out.",
         )
-    _quiet_libraries()
-    from radflow.delivery.generate import Asked, write_reports
-    from radflow.delivery.given import HowToRead
-    from radflow.delivery.report_writer import Decoding
-
     columns = tuple(image_column or ("image",))
     table = TableConfig(id_column=id_column, image_columns=columns, indication_column=indication_column)
-    decoding = Decoding(
-        batch_size=batch_size,
-        max_new_tokens=max_new_tokens,
-        best_of=best_of,
-        temperature=0.7 if temperature is None else temperature,
-        seed=seed,
-    )
-    how = HowToRead(study, indication, table, image_folder, allow_missing_preamble)
-    asked = Asked(tuple(images), how, decoding, run, model, out, kind, device, ontology)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of libraries, for their developers
-            outcome = write_reports(asked)
+        with libraries_quiet():
+            from radflow.delivery.generate import Asked, write_reports
+            from radflow.delivery.given import HowToRead
+            from radflow.delivery.report_writer import Decoding
+
+            decoding = Decoding(
+                batch_size=batch_size,
+                max_new_tokens=max_new_tokens,
+                best_of=best_of,
+                temperature=0.7 if temperature is None else temperature,
+                seed=seed,
+            )
+            how = HowToRead(study, indication, table, image_folder, allow_missing_preamble)
+            outcome = write_reports(
+                Asked(tuple(images), how, decoding, run, model, out, kind, device, ontology)
+            )
     except KeyboardInterrupt:
         kept = " What is written is kept, and the same command goes on from here." if out else ""
         console.print(f"\nstopped.{kept}")
@@ -153,9 +148,3 @@ def generate(
 def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise ConfigError(f"unknown value {value!r}", where=option, next_step=f"Known: {', '.join(known)}.")
-
-
-def _quiet_libraries() -> None:
-    """Their bars and notices would tear ours apart. Set before they are imported."""
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

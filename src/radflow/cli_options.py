@@ -17,6 +17,9 @@ Overrides = Annotated[
 JudgeFile = Annotated[
     Path | None, typer.Option("--config", help="YAML file with the section judge, for metrics that ask one.")
 ]
+ScoringFile = Annotated[
+    Path | None, typer.Option("--config", help="YAML file with the sections reward and judge.")
+]
 Redo = Annotated[
     str | None, typer.Option(help="Delete what this stage and all later ones made, and run it again.")
 ]

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from radflow.cli_options import IdColumn, JudgeFile, Overrides, ReportColumn, Reports
+from radflow.cli_options import IdColumn, JudgeFile, Overrides, ReportColumn, Reports, ScoringFile
 from radflow.config_file import load_config
 from radflow.terminal import console, print_result, print_table
 
@@ -113,9 +113,7 @@ def audit(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the draw, the changes and the intervals.")] = 0,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 takes all cores.")] = 0,
-    config: Annotated[
-        Path | None, typer.Option("--config", help="YAML file with the sections reward and judge.")
-    ] = None,
+    config: ScoringFile = None,
     overrides: Overrides = None,
     id_column: IdColumn = "id",
     report_column: ReportColumn = "report",

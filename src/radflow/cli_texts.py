@@ -81,7 +81,8 @@ def label(
 
     Example: radflow label reports.csv -o labels.csv --report-column text
     """
-    from radflow.clinical.label_file import explain_report, label_file
+    from radflow.clinical.fitted_labeler import FittedLabeler
+    from radflow.clinical.label_file import FittedRows, LabelRows, RuleRows, explain_report, label_file
     from radflow.clinical.labeler import RuleLabeler
 
     if out is None and explain is None:
@@ -90,31 +91,22 @@ def label(
             next_step="Give -o labels.csv, -o labels.jsonl or --explain ID.",
         )
     columns = {"id_column": id_column, "report_column": report_column}
-    if labeler != "rules":
-        _label_by_fitted(reports, out, labeler, columns, is_refused=extras or explain is not None)
-        return
-    rules = RuleLabeler(ontology)
-    if explain is not None:
-        print_result(explain_report(reports, explain, rules, **columns))
-    if out is not None:
-        count = label_file(reports, out, rules, **columns, extras=extras)
-        console.print(f"{count} reports labelled -> {out}")
-
-
-def _label_by_fitted(
-    reports: Path, out: Path | None, folder: str, columns: dict[str, str], *, is_refused: bool
-) -> None:
-    """`radflow label --labeler FOLDER`."""
-    from radflow.clinical.fitted_label_file import fitted_label_file
-    from radflow.clinical.fitted_labeler import FittedLabeler
-
-    if is_refused or out is None:
+    labels: LabelRows
+    if labeler == "rules":
+        rules = RuleLabeler(ontology)
+        if explain is not None:
+            print_result(explain_report(reports, explain, rules, **columns))
+        labels = RuleRows(rules, extras)
+    elif extras or explain is not None:
         raise ConfigError(
             "a fitted labeler writes labels only: it has no mentions to explain, and no further columns",
             next_step="Give -o labels.csv or -o labels.jsonl, without --explain and --all.",
         )
-    count = fitted_label_file(reports, out, FittedLabeler.load(folder), **columns)
-    console.print(f"{count} reports labelled -> {out}")
+    else:
+        labels = FittedRows(FittedLabeler.load(labeler))
+    if out is not None:
+        count = label_file(reports, out, labels, **columns)
+        console.print(f"{count} reports labelled -> {out}")
 
 
 @texts.command()
@@ -136,8 +128,7 @@ def consistency(
 
     Example: radflow consistency reports.csv -o consistency.jsonl --report-column text
     """
-    from radflow.clinical.consistency_backends import consistency_backend
-    from radflow.clinical.consistency_file import check_file
+    from radflow.clinical.consistency_file import check_file, consistency_backend
     from radflow.clinical.ontology_file import load_ontology
 
     settings = load_config(config, overrides=overrides or ()).judge
@@ -154,8 +145,7 @@ def consistency(
     )
     console.print(f"{counts} -> {out}", markup=False, soft_wrap=True)
     if judge is not None:
-        console.print(judge.tally.line(settings), markup=False, soft_wrap=True)
-        _require_an_answer(judge)
+        _tell_what_was_asked(judge)
 
 
 @texts.command()
@@ -184,51 +174,33 @@ def criticality(
 
     Example: radflow criticality reports.csv -o criticality.jsonl --against labels.csv
     """
-    from radflow.clinical.criticality import JudgeCriticality, RuleCriticality, levels_from
-    from radflow.clinical.criticality_file import CriticalityJudge, decide_file, read_labels
+    from radflow.clinical.criticality_file import compared, criticality_backend, decide_file, read_labels
     from radflow.metrics.triage import triage_rates
 
-    judge: CriticalityJudge
-    if backend == "rules":
-        judge = RuleCriticality(ontology, levels=levels_from(level))
-    elif backend == "judge":
-        from radflow.clinical.judge import Judge
-
-        settings = load_config(config, overrides=overrides or ())
-        judge = JudgeCriticality(Judge(settings.judge, cache=out.parent / "judge-cache"))
-    else:
-        raise ConfigError(f"unknown backend {backend!r}", next_step="Known: rules, judge.")
-    labels: dict[str, bool | None] = {}
-    if against is not None:
-        labels = read_labels(against, id_column=id_column, column=against_column)
-    counts: Counter[bool | None] = Counter()
-    pairs: list[tuple[bool, bool]] = []
-    for report_id, verdict in decide_file(
-        reports, out, judge, id_column=id_column, report_column=report_column
-    ):
-        counts[verdict] += 1
-        label = labels.get(report_id)
-        if verdict is not None and label is not None:
-            pairs.append((label, verdict))
+    settings = load_config(config, overrides=overrides or ()).judge
+    decider, judge = criticality_backend(
+        backend, ontology=ontology, level=level, judge=settings, cache=out.parent / "judge-cache"
+    )
+    labels = read_labels(against, id_column=id_column, column=against_column) if against else {}
+    verdicts = dict(decide_file(reports, out, decider, id_column=id_column, report_column=report_column))
+    counts = Counter(verdicts.values())
     unknown = f", {counts[None]} without a verdict" if counts[None] else ""
     console.print(f"{counts.total()} reports: {counts[True]} critical{unknown} -> {out}")
-    if isinstance(judge, JudgeCriticality):
-        client = judge.judge
-        console.print(client.tally.line(client.config), markup=False, soft_wrap=True)
-        _require_an_answer(client)
+    if judge is not None:
+        _tell_what_was_asked(judge)
     if against is not None:
-        rates = triage_rates(pairs)
-        for name, rate in rates._asdict().items():
+        found = compared(verdicts, labels)
+        for name, rate in triage_rates(found.pairs)._asdict().items():
             print_result(f"{name.replace('_', ' ')}: {rate}")
-        empty = sum(label is None for label in labels.values())
-        unmatched = len(labels) - empty - len(pairs)
         print_result(
-            f"{len(pairs)} verdicts compared; {unmatched} labels have no verdict, {empty} labels are empty"
+            f"{len(found.pairs)} verdicts compared; {found.unmatched} labels have no verdict, "
+            f"{found.empty} labels are empty"
         )
 
 
-def _require_an_answer(judge: Judge) -> None:
+def _tell_what_was_asked(judge: Judge) -> None:
     """Raises JudgeError when the judge was asked and answered nothing; the output tells of each failure."""
+    console.print(judge.tally.line(judge.config), markup=False, soft_wrap=True)
     if judge.tally.failures and not judge.tally.answered:
         raise JudgeError(
             f"the judge answered none of {judge.tally.failures.total()} questions",

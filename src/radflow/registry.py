@@ -16,6 +16,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"Did you mean {near[0]}? " if near else ""
 
 
+def names_in(text: str) -> list[str]:
+    """The names in a text with commas, as often as they stand there."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
 def resolve(kind: str, registry: Mapping[str, str], name: str) -> Any:
     """Import what ``name`` stands for.
 

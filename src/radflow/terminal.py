@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from io import StringIO
@@ -77,6 +78,17 @@ def emit(event: dict[str, Any]) -> None:
     """One line of JSON for programs; holds numbers, names and ids, never text of reports."""
     sys.stdout.write(json.dumps(event, ensure_ascii=False) + "\n")
     sys.stdout.flush()
+
+
+@contextmanager
+def libraries_quiet() -> Iterator[None]:
+    """Silence libraries, whose bars and notices would tear ours apart; enter before they are imported."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # for their developers
+        yield
 
 
 def announce_stage(stage: str, state: str, text: str, **facts: Any) -> None:

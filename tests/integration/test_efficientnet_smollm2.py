@@ -13,7 +13,6 @@ from transformers import AutoModelForImageTextToText, LlamaConfig, LlamaForCausa
 from radflow.config import EfficientNetSmolLM2Config, RunConfig
 from radflow.config_file import load_config
 from radflow.errors import ModelError
-from radflow.jsonl import read_jsonl
 from radflow.models import packaged_weights
 from radflow.models.efficientnet_lite import EfficientNetLiteConfig, EfficientNetLiteModel
 from radflow.models.efficientnet_smollm2 import (
@@ -37,11 +36,6 @@ from radflow.training.vision_warmup import warm_up_vision
 from tests.integration.small import SMALL
 
 STAGES = [[1, 3, 1, 1, 8], [1, 3, 2, 2, 8], [1, 3, 2, 2, 12]]
-
-
-@pytest.fixture(scope="module")
-def studies(small_run: Path) -> list[Study]:
-    return list(read_jsonl(Study, small_run / "studies.jsonl"))
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,6 @@ from radflow.errors import JudgeError
 from radflow.experiments.declaration import Request
 from radflow.experiments.judge_agreement import JUDGE_AGREEMENT
 from tests.integration.small import SMALL
-from tests.integration.test_judge import llama  # noqa: F401 (a fixture)
 
 PATIENCE_S = 900
 ARMS = ("global", "hierarchical")
@@ -98,9 +97,7 @@ def test_killed_again_and_again_it_ends_with_all_arms_and_what_was_done_is_kept(
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_real_server_is_compared_with_the_rules_or_said_to_be_useless(
-    llama: str,  # noqa: F811
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    llama: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So small a model hardly ever finishes a verdict: either answers and failures add up, or it says so."""
     monkeypatch.setenv("LLAMA_KEY", "sesame")

@@ -56,6 +56,8 @@ def test_the_exported_model_writes_what_the_evaluation_has(exported: Path, small
         for study in find_given([Path(path) for path in images], HowToRead()).studies
     ]
     author = open_author(None, str(exported), device="cpu")
-    for row in ReportWriter(author, Decoding(), ontology="chest-xray").write(given):
+    rows = list(ReportWriter(author, Decoding(), ontology="chest-xray").write(given))
+    assert len(rows) == 4
+    for row in rows:
         assert isinstance(row, WrittenReport)
         assert row.text == predictions[images[row.images[0]].study_id]

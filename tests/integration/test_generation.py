@@ -8,20 +8,15 @@ import pytest
 import torch
 
 from radflow.config import GenerationConfig, RunConfig
-from radflow.jsonl import Appender, read_jsonl
+from radflow.jsonl import Appender
 from radflow.models.generation import encode_prompts, generate_batch, generate_reports, plan_batches
-from radflow.models.vlm import Policy, load_policy
+from radflow.models.vlm import Policy
 from radflow.records import Candidate, Study
 
 
 @pytest.fixture(scope="module")
-def policy(small_config: RunConfig, small_run: Path) -> Policy:
-    return load_policy(small_run / "model-sft", small_config.model)
-
-
-@pytest.fixture(scope="module")
-def studies(small_run: Path) -> list[Study]:
-    return list(read_jsonl(Study, small_run / "studies.jsonl"))[:10]
+def studies(studies: list[Study]) -> list[Study]:
+    return studies[:10]
 
 
 GREEDY = GenerationConfig(max_new_tokens=20, batch_size=4)

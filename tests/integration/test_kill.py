@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,6 @@ MOMENTS: dict[str, Callable[[Path], bool]] = {
     "sft": lambda folder: (folder / "checkpoints-sft" / "checkpoint-8" / "trainer_state.json").exists(),
     "exploration": lambda folder: _lines(folder / "generated.partial.jsonl") >= 30,
     "composite": lambda folder: _lines(folder / "candidates.jsonl") >= 64,
-    "rft": lambda folder: (folder / "checkpoints-rft" / "checkpoint-4" / "trainer_state.json").exists(),
     "generation": lambda folder: _lines(folder / "predictions.partial" / "sft.jsonl") >= 6,
     "scoring": lambda folder: _lines(folder / "predictions.jsonl") >= 40,  # complete at once
 }
@@ -68,39 +68,36 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def uninterrupted(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole") / "run"
-    process = _start(folder, config)
-    output, _ = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 0, output.decode()
+    _finish(_start(folder, config))
     return folder
 
 
-@pytest.mark.parametrize("stage", MOMENTS)
-def test_killed_run_ends_with_the_same_files(
-    stage: str, uninterrupted: Path, config: Path, tmp_path: Path
-) -> None:
-    folder = tmp_path / "run"
-    redone = STAGE_OF.get(stage, stage)
-    if redone == "prepare":
-        process = _start(folder, config)
-    else:  # what stands before the stage is taken over: it would only cost time
-        shutil.copytree(uninterrupted, folder)
-        process = _start(folder, config, "--redo", redone)
+def _finish(process: subprocess.Popen[bytes]) -> None:
+    output, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, output.decode()
+
+
+def _kill_when(process: subprocess.Popen[bytes], moment: str, is_reached: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_S
-    while (folder / "manifests" / f"{redone}.json").exists() or not MOMENTS[stage](folder):
-        assert process.poll() is None, f"the run ended before {stage} could be cut"
+    while not is_reached():
+        assert process.poll() is None, f"the run ended before {moment} could be cut"
         assert time.monotonic() < deadline
         time.sleep(0.005)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    again = _start(folder, config)
-    output, _ = again.communicate(timeout=PATIENCE_S)
-    assert again.returncode == 0, output.decode()
-    if stage == "rft":  # rollouts are made afresh after a checkpoint: the rest is as good, not the same
-        assert json.loads((folder / "manifests" / "rft.json").read_text())["facts"]["steps"] == 8
-        return
-    if stage == "sft":
-        facts = json.loads((folder / "manifests" / "sft.json").read_text())["facts"]
-        assert facts["resumed_from_step"] >= 8
+
+
+def test_a_run_killed_in_every_stage_ends_with_the_same_files(
+    uninterrupted: Path, config: Path, tmp_path: Path
+) -> None:
+    """One run, killed again and again, each time a stage or half a stage later."""
+    folder = tmp_path / "run"
+    for moment, is_reached in MOMENTS.items():
+        _kill_when(_start(folder, config), moment, partial(is_reached, folder))
+        cut = STAGE_OF.get(moment, moment)
+        assert not (folder / "manifests" / f"{cut}.json").exists(), f"{moment} was over when it was cut"
+    _finish(_start(folder, config))
+    assert json.loads((folder / "manifests" / "sft.json").read_text())["facts"]["resumed_from_step"] >= 8
     for name in SAME:
         assert (folder / name).read_bytes() == (uninterrupted / name).read_bytes(), name
     images = sorted(path.relative_to(folder) for path in (folder / "images").rglob("*.png"))
@@ -108,3 +105,17 @@ def test_killed_run_ends_with_the_same_files(
         path.relative_to(uninterrupted) for path in (uninterrupted / "images").rglob("*.png")
     )
     assert not list(folder.rglob("*.tmp")), "temporary files are left"
+
+
+def test_a_killed_reinforcement_goes_on_to_its_last_step(
+    uninterrupted: Path, config: Path, tmp_path: Path
+) -> None:
+    """Rollouts are made afresh after a checkpoint: the rest is as good, not the same."""
+    folder = tmp_path / "run"
+    shutil.copytree(uninterrupted, folder)  # what stands before the stage would only cost time
+    checkpoint = folder / "checkpoints-rft" / "checkpoint-4" / "trainer_state.json"
+    process = _start(folder, config, "--redo", "rft")
+    manifest = folder / "manifests" / "rft.json"
+    _kill_when(process, "rft", lambda: not manifest.exists() and checkpoint.exists())
+    _finish(_start(folder, config))
+    assert json.loads(manifest.read_text())["facts"]["steps"] == 8

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -57,8 +58,8 @@ def losses(folder: Path) -> list[float]:
 def test_two_processes_learn_as_one_that_accumulates_twice(tmp_path: Path) -> None:
     one = load_config(None, overrides=[*SMALL, *ALIKE, "sft.batch_size=4", "sft.gradient_accumulation=2"])
     two = load_config(None, overrides=[*SMALL, *ALIKE, "sft.batch_size=4", "sft.gradient_accumulation=1"])
-    for name in ("one", "two"):
-        run_stages(one, tmp_path / name, names=("prepare",))
+    run_stages(one, tmp_path / "one", names=("prepare",))
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
     run_stages(one, tmp_path / "one", names=("sft",))
     done = launch(two, tmp_path / "two", "sft")
     assert done.returncode == 0, done.stderr[-3000:]
@@ -76,7 +77,7 @@ def test_two_processes_learn_as_one_that_accumulates_twice(tmp_path: Path) -> No
 def test_two_processes_reinforce_together(small_run: Path, small_config: RunConfig, tmp_path: Path) -> None:
     """Greedy validation of the SFT model is shared out, and is what one process finds."""
     folder = tmp_path / "run"
-    run_stages(small_config, folder)
+    shutil.copytree(small_run, folder)
     alone = [json.loads(line) for line in (folder / "rft_history.jsonl").read_text().splitlines()]
     done = launch(small_config, folder, "run", "--redo", "rft")
     assert done.returncode == 0, done.stderr[-3000:]

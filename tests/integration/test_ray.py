@@ -15,14 +15,12 @@ from typing import Any
 
 import pytest
 
-from radflow.config import EngineConfig
-from radflow.config_file import load_config
+from radflow.config import EngineConfig, RunConfig
 from radflow.engine import map_rows
 from radflow.engine_ray import AHEAD, WINDOW
 from radflow.errors import ConfigError, ImageError, RunError
 from radflow.records import RowFailure
 from radflow.stages.pipeline import run_stages
-from tests.integration.small import SMALL
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install ray")
 pytestmark = pytest.mark.slow
@@ -209,13 +207,17 @@ def test_no_cluster_at_an_address_is_told_with_the_way_out(tmp_path: Path) -> No
     assert "ray start --head" in str(caught.value)
 
 
-def test_models_write_the_same_reports_on_a_cluster(cluster: Any, of: EngineConfig, tmp_path: Path) -> None:
-    """explore and evaluate, two copies of the model, against the same run on this machine."""
-    stages = "stages=[prepare,sft,explore,evaluate]"
-    config = load_config(None, overrides=[*SMALL, stages])
-    run_stages(config, tmp_path / "local")
-    shutil.copytree(tmp_path / "local", tmp_path / "ray")
-    spread = config.model_copy(update={"engine": of.model_copy(update={"replicas": 2})})
-    run_stages(spread, tmp_path / "ray", redo="explore")
-    for name in ("candidates.jsonl", "hard.jsonl", "predictions.jsonl", "scores.jsonl", "summary.json"):
-        assert (tmp_path / "ray" / name).read_bytes() == (tmp_path / "local" / name).read_bytes(), name
+def test_models_write_the_same_reports_on_a_cluster(
+    cluster: Any, of: EngineConfig, small_run: Path, small_config: RunConfig, tmp_path: Path
+) -> None:
+    """evaluate and explore, two copies of each model, against the same run on this machine."""
+    folder = tmp_path / "ray"
+    shutil.copytree(small_run, folder)
+    spread = small_config.model_copy(update={"engine": of.model_copy(update={"replicas": 2})})
+    for stage, names in (
+        ("evaluate", ("predictions.jsonl", "scores.jsonl", "summary.json")),
+        ("explore", ("candidates.jsonl", "hard.jsonl")),
+    ):
+        run_stages(spread, folder, names=(stage,), redo=stage)
+        for name in names:
+            assert (folder / name).read_bytes() == (small_run / name).read_bytes(), name

@@ -17,7 +17,6 @@ from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 from radflow.config import RunConfig
 from radflow.config_file import load_config
 from radflow.errors import ModelError
-from radflow.jsonl import read_jsonl
 from radflow.models.prompts import target_text
 from radflow.models.vlm import Policy, learns, load_policy, part_of, set_trainable
 from radflow.records import Study
@@ -30,16 +29,6 @@ from radflow.training.sft import train_sft
 from tests.integration.small import SMALL
 
 
-@pytest.fixture(scope="module")
-def policy(small_config: RunConfig, small_run: Path) -> Policy:
-    return load_policy(small_run / "model-sft", small_config.model)
-
-
-@pytest.fixture(scope="module")
-def studies(small_run: Path) -> list[Study]:
-    return list(read_jsonl(Study, small_run / "studies.jsonl"))
-
-
 @pytest.fixture
 def batch(policy: Policy, studies: list[Study], small_config: RunConfig, small_run: Path) -> dict:
     rows = ReportRows(studies[:4], small_config.model, image_root=small_run, augment=False, seed=0)
@@ -49,7 +38,7 @@ def batch(policy: Policy, studies: list[Study], small_config: RunConfig, small_r
 
 
 def test_labels_are_the_report_and_nothing_else(policy: Policy, studies: list[Study], batch: dict) -> None:
-    for labels, study in zip(batch["labels"], studies, strict=False):
+    for labels, study in zip(batch["labels"], studies[:4], strict=True):
         seen = policy.processor.tokenizer.decode(labels[labels != -100])
         assert seen == target_text(study.report) + "</s>"
 

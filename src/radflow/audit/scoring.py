@@ -20,6 +20,7 @@ from radflow.metrics.declaration import DEFAULT_JUDGE, JudgeSettings, Metric
 from radflow.metrics.registry import find_metric
 from radflow.metrics.scoring import Plan, make_plan, score_cases
 from radflow.records import Record, Report, RewardScore, RowFailure
+from radflow.registry import names_in
 from radflow.rewards.hierarchical import LEARNED, TERMS, HierarchicalReward
 
 REWARD = "reward"
@@ -106,10 +107,9 @@ def plan_of(names: str, judge: JudgeSettings = DEFAULT_JUDGE) -> Plan:
 
     What depends on the other reports of a set (CIDEr) is left out: a variant has no value of its own there.
     """
-    asked = [name.strip() for name in names.split(",") if name.strip()]
     is_default = names == DEFAULT_METRICS
     kept, not_run = [], {}
-    for name in asked:
+    for name in names_in(names):
         plan = make_plan("all" if name == "all" else [name], ["report"]) if not is_default else _attempt(name)
         if isinstance(plan, str):
             not_run[name] = plan

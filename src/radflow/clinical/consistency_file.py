@@ -9,11 +9,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from radflow.clinical.consistency import LabelConsistency
+from radflow.clinical.consistency_judge import JudgeConsistency
+from radflow.clinical.judge import Judge
 from radflow.clinical.judge_questions import JudgeFailure
-from radflow.data.report_files import count_reports, json_line, read_parsed, whole_file
-from radflow.errors import DataError
+from radflow.config import JudgeConfig
+from radflow.data.report_files import count_reports, json_line, read_parsed, require_suffix, whole_file
+from radflow.errors import ConfigError
 from radflow.records import Consistency, Report
+from radflow.registry import nearest
 from radflow.terminal import with_late_bar
+
+BACKENDS = ("labels", "judge", "both")
 
 
 class Checker(Protocol):
@@ -30,6 +36,28 @@ class RulesForFiles:
 
     def check_all(self, reports: Iterable[tuple[str, Report]]) -> Iterator[Consistency]:
         return (self._rules.check(report) for _, report in reports)
+
+
+def consistency_backend(
+    name: str, *, ontology: str, judge: JudgeConfig, cache: Path
+) -> tuple[Checker, Judge | None]:
+    """The checker of this name, and the judge that it asks; ``None`` where it asks none.
+
+    Raises:
+        ConfigError: unknown name or ontology.
+    """
+    if name not in BACKENDS:
+        raise ConfigError(
+            f"unknown backend {name!r}", next_step=f"{nearest(name, BACKENDS)}Known: {', '.join(BACKENDS)}."
+        )
+    if name == "judge":
+        client = Judge(judge, cache=cache)
+        return JudgeConsistency(client), client
+    rules = LabelConsistency(ontology)
+    if name == "labels":
+        return RulesForFiles(rules), None
+    client = Judge(judge, cache=cache)
+    return JudgeConsistency(client, rules=rules), client
 
 
 @dataclass
@@ -76,12 +104,7 @@ def check_file(
         DataError: unreadable input, unwritable output, or an output that isn't .jsonl.
         JudgeError: the judge can't be used at all.
     """
-    if out.suffix != ".jsonl":
-        raise DataError(
-            f"verdicts are written as .jsonl, not {out.suffix or 'a file without suffix'}",
-            where=str(out),
-            next_step="Name the output consistency.jsonl.",
-        )
+    require_suffix(out, ".jsonl", what="verdicts", example="consistency.jsonl")
     counts = Counts()
     ids: deque[str] = deque()
 

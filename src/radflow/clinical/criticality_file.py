@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from radflow.clinical.criticality import JudgeCriticality, RuleCriticality, levels_from
+from radflow.clinical.judge import Judge
 from radflow.clinical.judge_questions import JudgeFailure
-from radflow.data.report_files import count_reports, json_line, read_reports, whole_file
+from radflow.config import JudgeConfig
+from radflow.data.report_files import count_reports, json_line, read_reports, require_suffix, whole_file
 from radflow.data.sources.checks import id_text, is_empty
 from radflow.data.tables import read_rows, require_columns
-from radflow.errors import DataError
+from radflow.errors import ConfigError, DataError
 from radflow.records import Criticality, Report
 from radflow.terminal import with_late_bar
 
@@ -24,6 +27,25 @@ class CriticalityJudge(Protocol):
     def decide_all(
         self, reports: Iterable[tuple[str, Report | str]], *, total: int | None = None
     ) -> Iterator[Criticality | JudgeFailure]: ...
+
+
+def criticality_backend(
+    name: str, *, ontology: str, level: str, judge: JudgeConfig, cache: Path
+) -> tuple[CriticalityJudge, Judge | None]:
+    """Who decides by this name, and the judge that it asks; ``None`` where it asks none.
+
+    Args:
+        level: the lowest that counts, for rules; see `levels_from`.
+
+    Raises:
+        ConfigError: unknown name, level or ontology.
+    """
+    if name == "rules":
+        return RuleCriticality(ontology, levels=levels_from(level)), None
+    if name == "judge":
+        client = Judge(judge, cache=cache)
+        return JudgeCriticality(client), client
+    raise ConfigError(f"unknown backend {name!r}", next_step="Known: rules, judge.")
 
 
 def decide_file(
@@ -42,12 +64,7 @@ def decide_file(
         DataError: unreadable input, unwritable output, or another kind of output file.
         JudgeError: the judge can't be used at all.
     """
-    if out.suffix != ".jsonl":
-        raise DataError(
-            f"criticality is written as .jsonl, not {out.suffix or 'a file without suffix'}",
-            where=str(out),
-            next_step="Name the output criticality.jsonl.",
-        )
+    require_suffix(out, ".jsonl", what="verdicts", example="criticality.jsonl")
     columns = {"id_column": id_column, "report_column": report_column}
     reports = with_late_bar(
         read_reports(source, **columns), "criticality", total=lambda: count_reports(source, **columns)
@@ -115,3 +132,28 @@ def read_labels(path: Path, *, id_column: str = "id", column: str = "is_critical
             )
         labels[report_id] = word in _TRUE
     return labels
+
+
+class Compared(NamedTuple):
+    """Verdicts beside labels.
+
+    Attributes:
+        pairs: (label, verdict) where there are both.
+        unmatched: labels without a verdict.
+        empty: labels that say nothing.
+    """
+
+    pairs: list[tuple[bool, bool]]
+    unmatched: int
+    empty: int
+
+
+def compared(verdicts: Mapping[str, bool | None], labels: Mapping[str, bool | None]) -> Compared:
+    """Verdicts of `decide_file` beside labels of `read_labels`, by id."""
+    said = {report_id: label for report_id, label in labels.items() if label is not None}
+    pairs = [
+        (label, verdict)
+        for report_id, label in said.items()
+        if (verdict := verdicts.get(report_id)) is not None
+    ]
+    return Compared(pairs, unmatched=len(said) - len(pairs), empty=len(labels) - len(said))

@@ -6,7 +6,6 @@ labelled reports have: present (1), absent (0), uncertain (-1), not mentioned (`
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,15 +15,19 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationError, model_validator
 
 from radflow.clinical.chexpert_classes import LabelValue
+from radflow.clinical.fitted_card import CardKind
 from radflow.clinical.fitted_text import TextReader, TextSettings
-from radflow.errors import ModelError
 from radflow.records import Record
 
-FORMAT = "radflow-fitted-labeler"
-VERSION = 1
 CARD, WEIGHTS = "labeler.json", "weights.safetensors"
-MAX_BYTES = 500_000_000
-"""No fit writes as much: what is larger isn't read."""
+KIND = CardKind(
+    name="labeler",
+    file=CARD,
+    format="radflow-fitted-labeler",
+    version=1,
+    max_bytes=500_000_000,
+    command="radflow labeler fit LABELLED -o FOLDER",
+)
 
 Floats = NDArray[np.float32]
 
@@ -133,8 +136,7 @@ class FittedLabeler:
         temporary = folder / f".{WEIGHTS}.tmp"
         temporary.write_bytes(save({"weights": self.weights, "bias": self.bias}))
         temporary.replace(folder / WEIGHTS)
-        head = {"format": FORMAT, "version": VERSION, **card}
-        write_json(folder / CARD, {**head, "labeler": self.model.model_dump(mode="json")})
+        write_json(folder / CARD, {**KIND.head, **card, "labeler": self.model.model_dump(mode="json")})
 
     @classmethod
     def load(cls, folder: str | Path) -> FittedLabeler:
@@ -150,10 +152,10 @@ class FittedLabeler:
             tensors = _tensors(folder)
             return cls(model, tensors["weights"], tensors["bias"])
         except ValidationError as error:
-            raise _unusable(folder, str(error.errors()[0]["msg"])) from None
+            raise KIND.unusable(folder, str(error.errors()[0]["msg"])) from None
         except (KeyError, ValueError) as error:
             what = str(error) if isinstance(error, ValueError) else f"{error} is missing"
-            raise _unusable(folder, f"the fitted labeler is damaged: {what}") from None
+            raise KIND.unusable(folder, f"the fitted labeler is damaged: {what}") from None
 
 
 def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -173,28 +175,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     Raises:
         ModelError: as `FittedLabeler.load`.
     """
-    path = folder / CARD
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise _unusable(folder, f"{CARD} is larger than any that radflow writes")
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(
-            f"no fitted labeler there: {CARD} is missing",
-            where=str(folder),
-            next_step="Fit one: radflow labeler fit LABELLED -o FOLDER.",
-        ) from None
-    except (OSError, ValueError):
-        raise _unusable(folder, f"{CARD} can't be read as JSON") from None
-    if not isinstance(card, dict) or card.get("format") != FORMAT:
-        raise _unusable(folder, f"{CARD} is none of radflow's fitted labelers")
-    if card.get("version") != VERSION:
-        raise ModelError(
-            f"the fitted labeler has format version {card.get('version')}, and this radflow reads {VERSION}",
-            where=str(folder),
-            next_step="Update radflow, or fit it again: radflow labeler fit LABELLED -o FOLDER.",
-        )
-    return card
+    return KIND.read(folder)
 
 
 def _tensors(folder: Path) -> dict[str, Floats]:
@@ -203,17 +184,11 @@ def _tensors(folder: Path) -> dict[str, Floats]:
 
     path = folder / WEIGHTS
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise _unusable(folder, f"{WEIGHTS} is larger than any that radflow writes")
+        if path.stat().st_size > KIND.max_bytes:
+            raise KIND.unusable(folder, f"{WEIGHTS} is larger than any that radflow writes")
         tensors = load(path.read_bytes())
     except (OSError, SafetensorError):
-        raise _unusable(folder, f"{WEIGHTS} can't be read") from None
+        raise KIND.unusable(folder, f"{WEIGHTS} can't be read") from None
     if any(tensor.dtype != np.float32 or not np.isfinite(tensor).all() for tensor in tensors.values()):
-        raise _unusable(folder, f"{WEIGHTS} holds something else than finite float32 numbers")
+        raise KIND.unusable(folder, f"{WEIGHTS} holds something else than finite float32 numbers")
     return tensors
-
-
-def _unusable(folder: Path, what: str) -> ModelError:
-    return ModelError(
-        what, where=str(folder), next_step="Fit it again: radflow labeler fit LABELLED -o FOLDER."
-    )

@@ -1,91 +1,165 @@
-"""A file of reports -> a table of labels (CSV) or all mentions (JSONL), row by row in flat memory."""
+"""A file of reports -> a table of labels (CSV), or labels with what they rest on (JSONL), in flat memory."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice, pairwise
 from pathlib import Path
+from typing import Any, Protocol
 
+from radflow.clinical.chexpert_classes import LabelValue
+from radflow.clinical.fitted_labeler import FittedLabeler
 from radflow.clinical.label_table import aggregate, labels_of
 from radflow.clinical.labeler import RuleLabeler
-from radflow.data.report_files import count_reports, json_line, read_reports, whole_file
+from radflow.data.report_files import count_reports, json_line, read_reports, require_suffix, whole_file
 from radflow.errors import DataError
 from radflow.records import Mention
 from radflow.terminal import with_late_bar
 
+BATCH = 64
+"""Reports that a fitted labeler reads at once."""
+_STATES: dict[LabelValue, str] = {1: "present", 0: "absent", -1: "uncertain", None: "not mentioned"}
 _MARKS = {"present": "+", "absent": "-", "uncertain": "?"}
+
+FileReport = tuple[str, str | None]
+"""Id and text; ``None`` where there is no report."""
+
+
+class LabelRows(Protocol):
+    """Turns reports into rows of id and labels."""
+
+    @property
+    def grounds(self) -> str:
+        """What a full row holds beside its labels."""
+        ...
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """Names of the labels, in the order of the table."""
+        ...
+
+    def rows(self, reports: Iterable[FileReport], *, in_full: bool) -> Iterator[dict[str, Any]]:
+        """A row per report, in their order: ``id``, ``labels``, and in full what the labels rest on.
+
+        Without a text, labels are ``None``: nothing is known, not even that there is no finding.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class RuleRows:
+    """Labels by rules; in full rows with all mentions.
+
+    Attributes:
+        extras: add the observations that have no column of their own in the published table.
+    """
+
+    labeler: RuleLabeler
+    extras: bool = False
+    grounds: str = "all mentions"
+
+    @property
+    def columns(self) -> Sequence[str]:
+        return list(aggregate((), self.labeler.ontology, extras=self.extras))
+
+    def rows(self, reports: Iterable[FileReport], *, in_full: bool) -> Iterator[dict[str, Any]]:
+        for report_id, text in reports:
+            if not in_full:
+                yield {"id": report_id, "labels": self._labels(text)}
+                continue
+            mentions = self.labeler.label(text)
+            labels = labels_of(mentions, self.labeler.ontology, extras=self.extras) if _says(text) else None
+            shown = [mention.model_dump(mode="json") for mention in mentions]
+            yield {"id": report_id, "labels": labels, "mentions": shown}
+
+    def _labels(self, text: str | None) -> dict[str, LabelValue] | None:
+        """The same without the details of the mentions, which take longer to find."""
+        if not (text and text.strip()):
+            return None
+        found = ((item.finding.observation, item.finding.assertion) for item in self.labeler.locate(text))
+        return aggregate(found, self.labeler.ontology, extras=self.extras)
+
+
+@dataclass(frozen=True)
+class FittedRows:
+    """Labels of a fitted labeler; in full rows with the probabilities of all states."""
+
+    labeler: FittedLabeler
+    grounds: str = "probabilities"
+
+    @property
+    def columns(self) -> Sequence[str]:
+        return self.labeler.columns
+
+    def rows(self, reports: Iterable[FileReport], *, in_full: bool) -> Iterator[dict[str, Any]]:
+        rest = iter(reports)
+        while batch := list(islice(rest, BATCH)):
+            texts = [text or "" for _, text in batch]
+            rows: list[dict[str, Any]] = [
+                {"id": report_id, "labels": labels if _says(text) else None}
+                for (report_id, text), labels in zip(batch, self.labeler.label(texts), strict=True)
+            ]
+            if in_full:
+                for row, found in zip(rows, self.labeler.probabilities(texts), strict=True):
+                    row["probabilities"] = _named(found) if row["labels"] is not None else None
+            yield from rows
+
+
+def _says(text: str | None) -> bool:
+    return bool(text and text.strip())
+
+
+def _named(found: dict[str, dict[LabelValue, float]]) -> dict[str, dict[str, float]]:
+    return {
+        name: {_STATES[state]: round(value, 6) for state, value in own.items()} for name, own in found.items()
+    }
 
 
 def label_file(
     source: Path,
     out: Path,
-    labeler: RuleLabeler,
+    labels: LabelRows,
     *,
     id_column: str = "id",
     report_column: str = "report",
-    extras: bool = False,
 ) -> int:
     """Label a file of reports; returns how many there were.
 
-    ``out`` ends in .csv (``id`` and the ontology's columns; 1 present, 0 absent, -1 uncertain, blank not
-    mentioned) or in .jsonl (per report its id, labels and mentions). It appears complete or not at all.
-
-    Args:
-        extras: add the observations that have no column of their own in the published table.
+    ``out`` ends in .csv (``id`` and the columns; 1 present, 0 absent, -1 uncertain, blank not mentioned) or
+    in .jsonl (full rows). It appears complete or not at all.
 
     Raises:
         DataError: unreadable input, unwritable output, or another kind of output file.
     """
-    if out.suffix not in {".csv", ".jsonl"}:
-        raise DataError(
-            f"labels are written as .csv or .jsonl, not {out.suffix or 'a file without suffix'}",
-            where=str(out),
-            next_step="Name the output labels.csv (a table) or labels.jsonl (all mentions).",
-        )
-    columns = {"id_column": id_column, "report_column": report_column}
+    example = f"labels.csv (a table) or labels.jsonl ({labels.grounds})"
+    require_suffix(out, ".csv", ".jsonl", what="labels", example=example)
+    wanted = {"id_column": id_column, "report_column": report_column}
     reports = with_late_bar(
-        read_reports(source, **columns), "label", total=lambda: count_reports(source, **columns)
+        read_reports(source, **wanted), "label", total=lambda: count_reports(source, **wanted)
     )
-    rows = _jsonl(reports, labeler, extras) if out.suffix == ".jsonl" else _csv(reports, labeler, extras)
+    in_full, columns = out.suffix == ".jsonl", labels.columns
     count = 0
     with whole_file(out, source=source) as write:
-        for row in rows:
-            write(row)
+        if not in_full:
+            write(_csv_line(["id", *columns]))
+        for row in labels.rows(reports, in_full=in_full):
+            write(json_line(row) if in_full else _csv_line(_cells(row, columns)))
             count += 1
-    return count - (out.suffix == ".csv")
+    return count
 
 
-def _csv(reports: Iterable[tuple[str, str | None]], labeler: RuleLabeler, extras: bool) -> Iterator[bytes]:
-    ontology = labeler.ontology
+def _cells(row: dict[str, Any], columns: Sequence[str]) -> list[str]:
+    values = [None] * len(columns) if row["labels"] is None else row["labels"].values()
+    return [row["id"], *("" if value is None else str(value) for value in values)]
+
+
+def _csv_line(cells: Sequence[str]) -> bytes:
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-
-    def line(cells: list[str]) -> bytes:
-        buffer.seek(0)
-        buffer.truncate()
-        writer.writerow(cells)
-        return buffer.getvalue().encode("utf-8", errors="backslashreplace")
-
-    header = ["id", *aggregate((), ontology, extras=extras)]
-    columns = len(header) - 1
-    yield line(header)
-    for report_id, text in reports:
-        if not (text and text.strip()):  # no report: nothing is known, not even that there is no finding
-            yield line([report_id, *[""] * columns])
-            continue
-        found = ((item.finding.observation, item.finding.assertion) for item in labeler.locate(text))
-        labels = aggregate(found, ontology, extras=extras)
-        yield line([report_id, *("" if value is None else str(value) for value in labels.values())])
-
-
-def _jsonl(reports: Iterable[tuple[str, str | None]], labeler: RuleLabeler, extras: bool) -> Iterator[bytes]:
-    for report_id, text in reports:
-        mentions = labeler.label(text)
-        labels = labels_of(mentions, labeler.ontology, extras=extras) if text and text.strip() else None
-        rows = [mention.model_dump(mode="json") for mention in mentions]
-        yield json_line({"id": report_id, "labels": labels, "mentions": rows})
+    csv.writer(buffer, lineterminator="\n").writerow(cells)
+    return buffer.getvalue().encode("utf-8", errors="backslashreplace")
 
 
 def explain_report(

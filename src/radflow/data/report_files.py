@@ -212,16 +212,23 @@ def split_file(
     Raises:
         DataError: unreadable input, unwritable output, or an output that isn't called .jsonl.
     """
-    if out.suffix != ".jsonl":
-        raise DataError(
-            "sections are written as JSON lines", where=str(out), next_step="Name the output sections.jsonl."
-        )
+    require_suffix(out, ".jsonl", what="sections", example="sections.jsonl")
     columns = {"id_column": id_column, "report_column": report_column}
     reports = with_late_bar(
         read_reports(source, **columns), "sections", total=lambda: count_reports(source, **columns)
     )
     with whole_file(out, source=source) as write:
         return _write_sections(reports, write, partial(parse_report, fallback=fallback, headers=headers))
+
+
+def require_suffix(out: Path, *known: str, what: str, example: str) -> None:
+    """Raises DataError when the output isn't called what is written to it."""
+    if out.suffix not in known:
+        raise DataError(
+            f"{what} are written as {' or '.join(known)}, not {out.suffix or 'a file without suffix'}",
+            where=str(out),
+            next_step=f"Name the output {example}.",
+        )
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from radflow.fitting.reward_rows import Rows
 from radflow.metrics.learned_model import RewardModel
 from radflow.metrics.resampling import Matrix
 from radflow.records import Record
-from radflow.registry import nearest
+from radflow.registry import names_in, nearest
 
 BINS = 10
 
@@ -199,7 +199,7 @@ def candidates_of(names: str) -> list[Candidate]:
     Raises:
         ConfigError: unknown kind, or none.
     """
-    wanted = {name.strip() for name in names.split(",") if name.strip()}
+    wanted = set(names_in(names))
     known = list(dict.fromkeys(one.kind for one in CANDIDATES))
     for name in sorted(wanted.difference(known)) or ([""] if not wanted else []):
         raise ConfigError(

@@ -29,10 +29,10 @@ from radflow.fitting.reward_page import render_fit
 from radflow.fitting.reward_rows import FitOptions, Parts, Rows, rows_of, split_studies
 from radflow.jsonl import write_json, write_text_atomically
 from radflow.metrics.learned_features import FEATURES, GROUPS
-from radflow.metrics.learned_model import FILE, FORMAT, VERSION, RewardModel
+from radflow.metrics.learned_model import FILE, KIND, RewardModel
 from radflow.metrics.score_files import file_facts
 from radflow.records import Record
-from radflow.registry import nearest
+from radflow.registry import names_in, nearest
 
 
 class Measures(Record):
@@ -95,7 +95,7 @@ def groups_named(names: str) -> tuple[str, ...]:
     Raises:
         ConfigError: unknown name, or none.
     """
-    wanted = tuple(name.strip() for name in names.split(",") if name.strip())
+    wanted = names_in(names)
     for name in wanted:
         if name not in GROUPS:
             raise ConfigError(
@@ -202,8 +202,7 @@ def write_fit(out: Path, fitted: Fitted) -> None:
     page = render_fit(fitted.model, fitted.trials, fitted.measures, fitted.facts)
     write_text_atomically(out / "fit.html", page)
     card = {
-        "format": FORMAT,
-        "version": VERSION,
+        **KIND.head,
         "what": "A score in [0, 1] of a written report against its reference, fitted on injected errors.",
         "fitted": fitted.facts,
         "reward": fitted.model.model_dump(mode="json"),

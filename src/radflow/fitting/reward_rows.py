@@ -23,7 +23,7 @@ from radflow.errors import ConfigError, DataError, RunError
 from radflow.metrics.learned_features import LearnedFeatures
 from radflow.metrics.resampling import Matrix
 from radflow.records import RowFailure
-from radflow.registry import nearest
+from radflow.registry import names_in, nearest
 
 LEAST_STUDIES = 40
 """Fewer reports than this hold too few errors of most kinds."""
@@ -207,7 +207,7 @@ def kinds_named(names: str) -> tuple[str, ...]:
     Raises:
         ConfigError: unknown name, or one of a harmless change, which every fit has.
     """
-    wanted = tuple(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+    wanted = tuple(dict.fromkeys(names_in(names)))
     for name in wanted:
         if name not in ERRORS:
             is_harmless = name in KINDS

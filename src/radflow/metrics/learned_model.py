@@ -9,7 +9,6 @@ so that the reference scores 1 and nothing scores more.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -18,16 +17,20 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
-from radflow.errors import ModelError
+from radflow.clinical.fitted_card import CardKind
 from radflow.metrics.learned_features import FEATURES, LearnedFeatures
 from radflow.metrics.resampling import Matrix
 from radflow.records import Record
 
-FORMAT = "radflow-learned-reward"
-VERSION = 1
 FILE = "model.json"
-MAX_BYTES = 50_000_000
-"""No fit writes as much: what is larger isn't read."""
+KIND = CardKind(
+    name="reward",
+    file=FILE,
+    format="radflow-learned-reward",
+    version=1,
+    max_bytes=50_000_000,
+    command="radflow reward fit REPORTS -o FOLDER",
+)
 
 
 class Linear(Record):
@@ -168,9 +171,9 @@ class LearnedReward:
         try:
             self.model = RewardModel.model_validate(self.card["reward"])
         except ValidationError as error:
-            raise _unusable(self.folder, error.errors()[0]["msg"]) from None
+            raise KIND.unusable(self.folder, error.errors()[0]["msg"]) from None
         if unknown := sorted(set(self.model.features) - set(FEATURES)):
-            raise _unusable(self.folder, f"it asks for the feature {unknown[0]!r}, which radflow hasn't")
+            raise KIND.unusable(self.folder, f"it asks for the feature {unknown[0]!r}, which radflow hasn't")
         self._columns = [FEATURES.index(name) for name in self.model.features]
         self._features = _features(self.model.ontology)
 
@@ -200,38 +203,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     Raises:
         ModelError: as `LearnedReward`.
     """
-    path = folder / FILE
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise _unusable(folder, f"{FILE} is larger than any that radflow writes")
-        card = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
-    except FileNotFoundError:
-        raise ModelError(
-            f"no fitted reward there: {FILE} is missing",
-            where=str(folder),
-            next_step="Fit one: radflow reward fit REPORTS -o FOLDER.",
-        ) from None
-    except (OSError, ValueError):
-        raise _unusable(folder, f"{FILE} can't be read as JSON") from None
-    if not isinstance(card, dict) or card.get("format") != FORMAT:
-        raise _unusable(folder, f"{FILE} is none of radflow's fitted rewards")
-    version = card.get("version")
-    if version != VERSION:
-        raise ModelError(
-            f"the fitted reward has format version {version}, and this radflow reads {VERSION}",
-            where=str(folder),
-            next_step="Update radflow, or fit it again: radflow reward fit REPORTS -o FOLDER.",
-        )
+    card = KIND.read(folder)
     if "reward" not in card:
-        raise _unusable(folder, f"{FILE} holds no model")
+        raise KIND.unusable(folder, f"{FILE} holds no model")
     return card
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is no number of a model")
-
-
-def _unusable(folder: Path, what: str) -> ModelError:
-    return ModelError(
-        what, where=str(folder), next_step="Fit it again: radflow reward fit REPORTS -o FOLDER."
-    )

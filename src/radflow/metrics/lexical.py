@@ -60,11 +60,6 @@ class CountedReference:
         return (*matches, *totals, self.length, len(prediction))
 
 
-def ngram_counts(reference: Sequence[str], prediction: Sequence[str]) -> tuple[float, ...]:
-    """`CountedReference.counts` of one pair of token lists."""
-    return CountedReference(reference).counts(prediction)
-
-
 def split_counts(counts: Matrix) -> tuple[Matrix, Matrix, Matrix, Matrix]:
     """(..., 10) counts -> (..., 4) matches, (..., 4) totals, (...) lengths of reference and prediction."""
     return (

@@ -7,7 +7,7 @@ from typing import cast
 
 from radflow.errors import ConfigError
 from radflow.metrics.declaration import Metric
-from radflow.registry import nearest, resolve
+from radflow.registry import names_in, nearest, resolve
 
 _CONVENTIONS = "radflow.metrics.label_conventions:"
 
@@ -191,7 +191,7 @@ def find_metrics(names: str | Sequence[str]) -> tuple[list[Metric], set[str]]:
     Returns:
         The metrics, and the names that a preset brought in: these may be left out where something is missing.
     """
-    asked = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
+    asked = names_in(names) if isinstance(names, str) else list(names)
     if not any(asked):
         raise ConfigError("no metric is named", next_step=f"Name some, or a preset: {', '.join(PRESETS)}.")
     wanted = [name for each in asked if each for name in PRESETS.get(each, (each,))]

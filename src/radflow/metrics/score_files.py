@@ -24,6 +24,7 @@ from radflow.metrics.score_summary import Summary
 from radflow.metrics.score_tables import latex_table, markdown_table, terminal_table
 from radflow.metrics.scoring import Plan, make_plan, score_cases
 from radflow.records import LeftOut, Part
+from radflow.registry import names_in
 from radflow.terminal import console, print_table
 
 
@@ -186,7 +187,7 @@ def parse_parts(text: str) -> list[Part]:
     Raises:
         ConfigError: one of the names is no part.
     """
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    names = names_in(text)
     unknown = [name for name in names if name not in PARTS]
     if unknown or not names:
         raise ConfigError(

@@ -76,12 +76,17 @@ def content_hash(text: str) -> str:
 
 
 def page_template(name: str) -> Template:
-    """A template that escapes whatever isn't Markup, and fails on a name that isn't given."""
+    """One of the pages that are files."""
+    return templates_in("radflow.reporting").get_template(name)
+
+
+def templates_in(package: str) -> Environment:
+    """A package's templates; they escape whatever isn't Markup, and fail on a name that isn't given."""
     return Environment(
-        loader=PackageLoader("radflow.reporting", "templates"),
+        loader=PackageLoader(package, "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-    ).get_template(name)
+    )

@@ -10,7 +10,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -19,7 +18,7 @@ from starlette.routing import Route
 
 from radflow.clinical.judge_errors import CATEGORIES, ErrorCategory
 from radflow.errors import RadflowError
-from radflow.reporting.html import RESEARCH_USE
+from radflow.reporting.html import RESEARCH_USE, templates_in
 from radflow.review.answers import CHOICES, MOST_ERRORS, TASKS, Answer, AnswerFile, Task
 from radflow.review.questions import Material, Question, in_reviewers_order
 from radflow.review.wording import ASKED, CATEGORY_NAMES, CATEGORY_TOLD, CHOICE_NAMES, TITLES, TOLD
@@ -60,13 +59,7 @@ class ReviewPages:
             task: in_reviewers_order(questions.get(task, ()), material, reviewer) for task in TASKS
         }
         self._shown_at: dict[tuple[Task, int], float] = {}
-        self._templates = Environment(
-            loader=PackageLoader("radflow.review", "templates"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
+        self._templates = templates_in("radflow.review")
 
     def application(self) -> Starlette:
         return Starlette(

@@ -54,7 +54,12 @@ def last_whole_checkpoint(folder: Path) -> Path | None:
             whole.append(checkpoint)
         else:
             shutil.rmtree(checkpoint)
-    return max(whole, key=lambda path: int(path.name.rsplit("-", 1)[1]), default=None)
+    return max(whole, key=step_of, default=None)
+
+
+def step_of(checkpoint: str | Path) -> int:
+    """The step that a checkpoint is named after."""
+    return int(Path(checkpoint).name.removeprefix("checkpoint-"))
 
 
 def _is_json(path: Path) -> bool:

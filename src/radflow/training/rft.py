@@ -19,7 +19,7 @@ from radflow.models.shared_vision import images_seen_once
 from radflow.models.vlm import Policy, lora_adapter, parameter_counts, part_of, pick_device
 from radflow.records import Study
 from radflow.training.capo import CAPOTrainer, Reward
-from radflow.training.checkpoints import last_whole_checkpoint
+from radflow.training.checkpoints import last_whole_checkpoint, step_of
 from radflow.training.length_chunks import CHUNK_ROWS
 from radflow.training.rft_history import History, Row, ShowAndKeep
 from radflow.training.rft_validation import Validation
@@ -90,8 +90,8 @@ def train_rft(
     validates = bool(validation and config.validate_every)
     with first_one_first():
         resumed_from = last_whole_checkpoint(checkpoints)
-    first_step = int(resumed_from.name.rsplit("-", 1)[1]) if resumed_from else 0
-    kept = History(history, resumed_step=first_step if resumed_from else None)
+    resumed_step = step_of(resumed_from) if resumed_from else None
+    kept = History(history, resumed_step=resumed_step)
     show = ShowAndKeep(kept, steps=config.steps)
     held_out = None
     if validates:
@@ -139,11 +139,12 @@ def train_rft(
     finally:
         show.progress.stop()
     model: Any = trainer.accelerator.unwrap_model(trainer.model)
+    best = trainer.state.best_model_checkpoint
     facts = {
         **parameter_counts(model),
         "steps": result.global_step,
-        "resumed_from_step": first_step or None,
-        "best_step": _step_of(trainer.state.best_model_checkpoint),
+        "resumed_from_step": resumed_step,
+        "best_step": step_of(best) if best else None,
         "best_validation_reward": trainer.state.best_metric,
         "seconds": round(time.perf_counter() - started, 1),
         "reward_seconds": round(trainer.reward_seconds, 2),
@@ -256,7 +257,3 @@ def _save_steps(config: RFTConfig, *, validates: bool) -> int:
     """Steps between checkpoints: where a generation batch is used up, so that a resumed run goes on alike."""
     wanted = config.validate_every if validates else max(1, config.steps // 10)
     return -(-wanted // config.steps_per_rollout) * config.steps_per_rollout
-
-
-def _step_of(checkpoint: str | None) -> int | None:
-    return int(checkpoint.rsplit("-", 1)[1]) if checkpoint else None

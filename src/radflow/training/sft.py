@@ -34,7 +34,7 @@ from radflow.models.vlm import Policy, parameter_counts, pick_device, set_traina
 from radflow.processes import process_count
 from radflow.records import Study
 from radflow.terminal import console, progress_bar
-from radflow.training.checkpoints import CheckpointLoading, last_whole_checkpoint
+from radflow.training.checkpoints import CheckpointLoading, last_whole_checkpoint, step_of
 from radflow.training.history import write_history
 from radflow.training.report_rows import LengthGroupedSampler, NewEpoch, ReportRows, with_others_images
 from radflow.training.together import first_one_first
@@ -204,7 +204,7 @@ def train_sft(
         "train_studies": len(train),
         "validation_studies": len(validation),
         "steps": result.global_step,
-        "resumed_from_step": int(resumed_from.name.rsplit("-", 1)[1]) if resumed_from else None,
+        "resumed_from_step": step_of(resumed_from) if resumed_from else None,
         "train_loss": round(last_loss, 4),
         "best_validation_loss": best_loss,
         "image_gap": None if best_loss is None else round(trainer.loss_on(others) - best_loss, 4),

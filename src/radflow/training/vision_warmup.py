@@ -61,11 +61,33 @@ def warm_up_vision(
         head = WordHead(policy.model.config.text_config.hidden_size, targets).to(policy.device)
         if pretrained:
             fit_connector(policy, studies[:MEASURED], image_root=image_root)
-    generator = random.Random(seed)
     learning = [*policy.model.model.multi_modal_projector.parameters(), *head.parameters()]
     policy.model.model.vision_tower.requires_grad_(not pretrained)
     if not pretrained:
         learning = [*policy.model.model.vision_tower.parameters(), *learning]
+    mean_loss = _learn(
+        policy, head, learning, studies, targets,
+        epochs=epochs, image_root=image_root, augment=augment, seed=seed,
+    )  # fmt: skip
+    spread = float(policy.model.get_input_embeddings().weight.detach().std()) if pretrained else 1.0
+    standardise_connector(policy, studies[:MEASURED], image_root=image_root, spread=spread)
+    return mean_loss
+
+
+def _learn(
+    policy: Policy,
+    head: WordHead,
+    learning: list[nn.Parameter],
+    studies: Sequence[Study],
+    targets: torch.Tensor,
+    *,
+    epochs: int,
+    image_root: Path,
+    augment: bool,
+    seed: int,
+) -> float:
+    """Predict ``targets``, (studies, terms), for some epochs; returns the mean loss of the last."""
+    generator = random.Random(seed)
     optimiser = torch.optim.AdamW(learning, weight_decay=WEIGHT_DECAY)
     steps = epochs * -(-len(studies) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -93,8 +115,6 @@ def warm_up_vision(
                 progress.update(task, advance=1, note=f"loss {loss.item():.4f}")
             mean_loss = total / len(studies)
             console.print(f"vision warm-up, epoch {epoch + 1}/{epochs}: loss {mean_loss:.4f}")
-    spread = float(policy.model.get_input_embeddings().weight.detach().std()) if pretrained else 1.0
-    standardise_connector(policy, studies[:MEASURED], image_root=image_root, spread=spread)
     return mean_loss
 
 

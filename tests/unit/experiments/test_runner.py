@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,9 @@ from tests.unit.test_pipeline import WRITES
 
 from radflow.config import RunConfig
 from radflow.errors import ConfigError, DataError, RunError
+from radflow.experiments import results as results_module
 from radflow.experiments.declaration import Arm, Design, Request, Trend
+from radflow.experiments.pooled import Side
 from radflow.experiments.results import START
 from radflow.jsonl import write_jsonl
 from radflow.records import MetricRow
@@ -95,6 +98,7 @@ class StandIns:
 def stand_ins(monkeypatch: pytest.MonkeyPatch) -> StandIns:
     made = StandIns()
     monkeypatch.setattr(pipeline, "import_module", made.import_module)
+    monkeypatch.setattr(results_module, "Side", partial(Side, samples=500))  # 10,000 take seconds a run
     return made
 
 

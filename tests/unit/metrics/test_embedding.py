@@ -108,7 +108,7 @@ def test_rescaling_is_linear_and_changes_the_name(folder: Path, scorer: BERTScor
 
 
 def test_gold_scores_one(scorer: BERTScore) -> None:
-    for score in scorer.score(reference=TEXTS, prediction=TEXTS):
+    for score, _ in zip(scorer.score(reference=TEXTS, prediction=TEXTS), TEXTS, strict=True):
         assert score == pytest.approx((1, 1, 1), abs=1e-5)
 
 
@@ -152,10 +152,9 @@ def test_parts_of_a_large_call_join_in_order(
     whole = scorer.score(reference=references, prediction=predictions)
     monkeypatch.setattr(embedding_module, "PAIRS", 5)
     monkeypatch.setattr(embedding_module, "CPU_TOKENS", 12)
-    for size, score in enumerate(
-        BERTScore(str(folder), device="cpu").score(reference=references, prediction=predictions)
-    ):
-        assert score == pytest.approx(whole[size], abs=1e-5)
+    parts = BERTScore(str(folder), device="cpu").score(reference=references, prediction=predictions)
+    for score, expected in zip(parts, whole, strict=True):
+        assert score == pytest.approx(expected, abs=1e-5)
 
 
 def encoded_texts(scorer: BERTScore, monkeypatch: pytest.MonkeyPatch) -> list[str]:

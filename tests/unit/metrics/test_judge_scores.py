@@ -245,9 +245,9 @@ def test_the_command_writes_who_was_asked_and_whom_it_lacks(tmp_path: Path) -> N
         command += ["--samples", "100", "--workers", "1", "--set", f"judge.base_url={server.url}"]
         command += ["--sections", "report", "--set", "judge.retries=0", "--set", "judge.model=mine"]
         result = CliRunner().invoke(app, command)
-        explained = CliRunner().invoke(
-            app, ["metrics", "judge-error-score", "--set", f"judge.base_url={server.url}"]
-        )
+        # The server has no answer to the example, and need not be asked for it again and again.
+        settings = ["--set", f"judge.base_url={server.url}", "--set", "judge.retries=0"]
+        explained = CliRunner().invoke(app, ["metrics", "judge-error-score", *settings])
     assert result.exit_code == 0, result.exception
     summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     assert summary["metrics"]["judge-error-score"]["backend"] == f"judge mine, {ERRORS.version}"

@@ -17,7 +17,7 @@ from tests.conftest import REPOSITORY
 
 from radflow.errors import ModelError
 from radflow.metrics import cider, meteor
-from radflow.metrics.lexical import common_length, ngram_counts, smoothed_bleu, tokenize
+from radflow.metrics.lexical import CountedReference, common_length, smoothed_bleu, tokenize
 from radflow.metrics.meteor import Meteor
 from radflow.metrics.score import load_metric
 
@@ -159,7 +159,7 @@ def test_common_subsequence_equals_the_textbook(first: list[int], second: list[i
 @given(FILLED, TEXTS)
 def test_bleu_has_the_counts_and_sentence_scores_of_nltk(reference: str, prediction: str) -> None:
     expected, written = tokenize(reference), tokenize(prediction)
-    counts = ngram_counts(expected, written)
+    counts = CountedReference(expected).counts(written)
     smoothing = SmoothingFunction().method1
     for order in range(1, 5):
         precision = modified_precision([expected], written, order)

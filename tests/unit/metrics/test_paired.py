@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from radflow.errors import DataError
-from radflow.metrics.lexical import bleu_from_counts, ngram_counts
+from radflow.metrics.lexical import CountedReference, bleu_from_counts
 from radflow.metrics.paired import (
     bootstrap_p,
     cohens_dz,
@@ -237,7 +237,7 @@ def test_corpus_bleu_of_better_reports_is_significantly_higher() -> None:
         rows = []
         for reference in references:
             changed = np.where(generator.random(9) < kept, reference, generator.choice(words, 9))
-            rows.append(ngram_counts(reference, changed))
+            rows.append(CountedReference(reference).counts(changed))
         sides.append(np.array(rows, dtype=np.float64))
     found = paired_difference(*sides, BLEU_2, samples=1000, seed=0, confidence=0.95)
     assert found is not None

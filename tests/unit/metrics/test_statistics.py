@@ -9,7 +9,7 @@ import pytest
 from nltk.translate.bleu_score import corpus_bleu
 from numpy.typing import NDArray
 
-from radflow.metrics.lexical import bleu_from_counts, ngram_counts, tokenize
+from radflow.metrics.lexical import CountedReference, bleu_from_counts, tokenize
 from radflow.metrics.statistics import bootstrap_interval, expanded_tail, mean_of_rows, true_tail
 from radflow.records import Interval
 
@@ -48,7 +48,10 @@ def test_reaggregated_counts_equal_resampled_texts() -> None:
     generator = np.random.default_rng(3)
     references = [" ".join(generator.choice(words, 8)) for _ in range(12)]
     predictions = [" ".join(generator.choice(words, 7)) for _ in range(12)]
-    counts = [ngram_counts(tokenize(a), tokenize(b)) for a, b in zip(references, predictions, strict=True)]
+    counts = [
+        CountedReference(tokenize(a)).counts(tokenize(b))
+        for a, b in zip(references, predictions, strict=True)
+    ]
     naive: list[float] = []
 
     def score(sums: Matrix) -> Matrix:

@@ -140,9 +140,9 @@ def _of_plaque(template: str, side: CarotidSide, dice: Dice) -> str:
     surface = dice.pick(words.SURFACES[str(side.surface)])
     if side.kind == "calcified" and surface and dice.chance(0.3):
         surface += words.SHADOW
-    kind = _favourite(words.KINDS[str(side.kind)], dice)
+    kind = dice.favourite(words.KINDS[str(side.kind)])
     for name, value in (
-        ("{place}", _favourite(words.PLACES[str(side.place)], dice)),
+        ("{place}", dice.favourite(words.PLACES[str(side.place)])),
         ("{kind}", kind),
         ("{Kind}", _capital(kind)),
         ("{surface}", surface),
@@ -164,9 +164,9 @@ def _vertebral(sides: Sequence[CarotidSide], dice: Dice) -> list[str]:
     seen = [side for side in sides if side.has_doppler]
     if all(side.vertebral == "antegrade" for side in seen):
         if len(seen) == 2:
-            return [_favourite(words.BOTH_ANTEGRADE, dice)] if dice.chance(0.6) else []
+            return [dice.favourite(words.BOTH_ANTEGRADE)] if dice.chance(0.6) else []
         seen = seen if dice.chance(0.5) else []
-    return [_fill(_favourite(words.VERTEBRAL[side.vertebral], dice), side.side) for side in seen]
+    return [_fill(dice.favourite(words.VERTEBRAL[side.vertebral]), side.side) for side in seen]
 
 
 def _fill(template: str, side: str | None) -> str:
@@ -229,12 +229,12 @@ def _items(side: CarotidSide, dice: Dice) -> list[Item]:
 def _graded(side: CarotidSide, dice: Dice) -> Item:
     """The stenosis of a side, or its plaque where it narrows little."""
     name, gravity = side.side, GRAVITY[side.grade]
-    kind = _favourite(words.KINDS[str(side.kind)], dice) if side.kind else ""
+    kind = dice.favourite(words.KINDS[str(side.kind)]) if side.kind else ""
     said: set[Said] = set()
     if side.grade == "under 50" and dice.chance(0.45):
-        phrase = _favourite(words.MILD_PLAQUE, dice)
+        phrase = dice.favourite(words.MILD_PLAQUE)
     else:
-        phrase = _favourite(words.GRADED[side.grade], dice)
+        phrase = dice.favourite(words.GRADED[side.grade])
         said.add((GRADE_NAMES[side.grade], name))
         if ":" not in phrase and "(" not in phrase:
             if side.surface == "ulcerated" and dice.chance(0.5):
@@ -247,7 +247,7 @@ def _graded(side: CarotidSide, dice: Dice) -> Item:
         phrase = phrase.replace("{kind}", kind)
     phrase = phrase.replace("{percent}", _percent(side.stenosis, dice))
     if side.place is not None:
-        phrase = phrase.replace("{place}", _favourite(words.PLACES[side.place], dice))
+        phrase = phrase.replace("{place}", dice.favourite(words.PLACES[side.place]))
     return Item(_fill(phrase, name), frozenset(said), gravity)
 
 
@@ -257,18 +257,13 @@ def _normal(sides: Sequence[CarotidSide], dice: Dice, *, items: Sequence[Item], 
     if is_bare:
         if items or truth_of(sides):
             return [dice.pick(words.REFERS)] if gravest < GRAVITY["none"] else [words.NORMAL[1]]
-        return [_favourite(words.NORMAL, dice)]
+        return [dice.favourite(words.NORMAL)]
     if gravest >= GRAVITY["under 50"]:
         return [dice.pick(words.NOTHING_SIGNIFICANT)] if dice.chance(0.45) else []
     healthy = [side for side in sides if side.grade == "none"]
     if healthy and dice.chance(0.35):
         return [_fill(dice.pick(words.NORMAL_SIDE), healthy[0].side)]
     return []
-
-
-def _favourite(items: Sequence[T], dice: Dice) -> T:
-    """One item, earlier ones more often: as in dictation, a few wordings carry most of the load."""
-    return items[int(len(items) * dice.uniform() ** 1.8)]
 
 
 def _capital(text: str) -> str:

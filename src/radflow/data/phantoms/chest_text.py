@@ -23,7 +23,7 @@ from radflow.data.phantoms.chest_words import (
     TUBE_PLACES,
     VOCABULARY,
 )
-from radflow.data.phantoms.dice import Dice, T
+from radflow.data.phantoms.dice import Dice
 from radflow.records import Finding
 
 __all__ = ["Mention", "WrittenReport", "read_findings", "stated", "write_report"]
@@ -131,7 +131,7 @@ def _sentences(finding: Finding, dice: Dice) -> list[str]:
     ):  # an angle is blunted by little fluid, a dome hidden by much
         wrong = "hemidiaphragm" if finding.severity == "small" else "lunting"
         templates = [template for template in templates if wrong not in template]
-    sentences = [_capital(_fill(_favourite(templates, dice), finding, dice, plural=many))]
+    sentences = [_capital(_fill(dice.favourite(templates), finding, dice, plural=many))]
     if finding.severity == "tension":
         other = "left" if finding.side == "right" else "right"
         sentences.append(dice.pick(SHIFT_SENTENCES).replace("{other}", other))
@@ -142,7 +142,7 @@ def _phrase(finding: Finding, dice: Dice, *, severity_said: float = 1.0) -> tupl
     """A noun phrase and what it states."""
     vocabulary = VOCABULARY[finding.observation]
     many = finding.side == "bilateral" and bool(vocabulary.plural_phrases)
-    template = _favourite(vocabulary.plural_phrases if many else vocabulary.phrases, dice)
+    template = dice.favourite(vocabulary.plural_phrases if many else vocabulary.phrases)
     severity = finding.severity
     if finding.severity != "tension" and not dice.chance(severity_said):
         template, severity = template.replace("{sev} ", ""), None
@@ -156,9 +156,9 @@ def _fill(template: str, finding: Finding, dice: Dice, *, plural: bool) -> str:
         place = dice.pick(TUBE_PLACES[str(finding.location)]).replace("{cm}", str(int(dice.uniform(3, 6))))
         return template.replace("{where}", place)
     if finding.severity is not None:
-        template = template.replace("{sev}", _favourite(vocabulary.severity[finding.severity], dice))
+        template = template.replace("{sev}", dice.favourite(vocabulary.severity[finding.severity]))
         if "{adv}" in template:
-            template = template.replace("{adv}", _favourite(vocabulary.adverbs[finding.severity], dice))
+            template = template.replace("{adv}", dice.favourite(vocabulary.adverbs[finding.severity]))
     if finding.side is not None and "{side}" in template:
         words = SIDE_WORDS[finding.side]
         word = words[-1] if any(noun in template for noun in SIDED_NOUNS) and dice.chance(0.25) else words[0]
@@ -184,7 +184,7 @@ def _normal(slot: str, truth: Sequence[Finding], style: int, dice: Dice, *, part
     if partial and slot == "pleura":
         table = phrases.PARTIAL_PLEURA
     fitting = [sentence for sentence in table if not _denies(sentence, names)]
-    return [_favourite(fitting, dice)] if fitting else []
+    return [dice.favourite(fitting)] if fitting else []
 
 
 def _denies(sentence: str, names: frozenset[str]) -> bool:
@@ -238,7 +238,7 @@ def _impression_text(parts: Sequence[str], soft: Sequence[str], truth: Sequence[
         if names & DEVICES:
             return dice.pick(phrases.STABLE_IMPRESSIONS)
         fitting = [text for text in phrases.NORMAL_IMPRESSIONS if not _denies(text, names)]
-        return _favourite(fitting, dice)
+        return dice.favourite(fitting)
     joined = len(parts) == 2 and dice.chance(0.35)
     glue = dice.pick((" with ", " and ", " and "))
     sentences = [_capital(glue.join(parts) + ".")] if joined else [_capital(part + ".") for part in parts]
@@ -248,11 +248,6 @@ def _impression_text(parts: Sequence[str], soft: Sequence[str], truth: Sequence[
     if len(sentences) > 1 and dice.chance(0.35):
         sentences = [f"{number}. {sentence}" for number, sentence in enumerate(sentences, start=1)]
     return " ".join(sentences)
-
-
-def _favourite(items: Sequence[T], dice: Dice) -> T:
-    """One item, earlier ones more often: as in dictation, a few wordings carry most of the load."""
-    return items[int(len(items) * dice.uniform() ** 1.8)]
 
 
 def _capital(text: str) -> str:
