@@ -36,8 +36,9 @@ lint: $(INSTALLED)
 docs: $(INSTALLED)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean
 
+# Every speed benchmark, as one table; on a machine that does nothing else.
 bench: $(INSTALLED)
-	for script in benchmarks/*_speed.py; do $(BIN)/python $$script || exit 1; done
+	$(BIN)/python benchmarks/all_speeds.py -o $(OUT)/bench.md
 
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
