@@ -1,7 +1,7 @@
 """All speed benchmarks as one table with machine and versions: python benchmarks/all_speeds.py
 
 Each runs in a process of its own with one thread, in the shortest setting that still has several rounds. One
-that fails or takes too long is a row that says so, and the exit code is 1. For a machine that does nothing else.
+that fails or takes too long is a row that says so, and the exit code is 1. For an otherwise idle machine.
 """
 
 from __future__ import annotations
