@@ -63,6 +63,7 @@ DEEP = (
     "datasets",
     "accelerate",
 )
+REWARDS = ("hierarchical", "terms", "scorers", "verdicts", "language", "reward_file", "adapters")
 GROUPS = {
     "statistics": Group(
         ("metrics.statistics", "metrics.paired", "metrics.resampling"),
@@ -73,10 +74,7 @@ GROUPS = {
         ("data.sections", "data.section_headers"), ("tests/unit/data/test_sections.py",), SCIENCE
     ),
     "rewards": Group(
-        tuple(
-            f"rewards.{name}"
-            for name in ["hierarchical", "terms", "scorers", "verdicts", "language", "reward_file", "adapters"]
-        ),
+        tuple(f"rewards.{name}" for name in REWARDS),
         ("tests/unit/rewards",),
         SCIENCE,
     ),
@@ -174,6 +172,7 @@ class Court:
             self._observe(name, item)
         print(f"{len(items)} tests, {sum(self.baseline.seconds.values()):.0f} s when traced", flush=True)
         functions = [one for one in gc.get_objects() if isinstance(one, FunctionType)]
+        gc.freeze()  # else each fork's first collection copies all pages
         for task in self._tasks:
             names = self.baseline.tests_of(task, budget_s=self._budget_s)
             chosen, own = (
@@ -370,6 +369,8 @@ def main() -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     for name in arguments.groups:
         examine(GROUPS[name], arguments, again)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(f"{used.ru_utime + used.ru_stime:.0f} s of processor time")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The faults that mutation testing puts in: each one a change of meaning, and none where no test could notice."""
+"""The faults that mutation testing puts in: each a change of meaning, none where no test could notice."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ def namespace(tree: ast.Module) -> dict[str, object]:
 @pytest.mark.parametrize(
     "expected",
     [
-        "value < limit -> value <= limit", "value < limit -> value >= limit", "sum(kept) + 1 -> sum(kept) - 1",
-        "not values -> values", "2 -> 3", "raise ValueError('no value at all') -> pass",
+        "value < limit -> value <= limit", "value < limit -> value >= limit", "not values -> values",
+        "2 -> 3",
+        "sum(kept) + 1 -> sum(kept) - 1", "raise ValueError('no value at all') -> pass",
     ],
 )  # fmt: skip
 def test_every_kind_of_fault_is_found(expected: str) -> None:
@@ -54,8 +55,7 @@ def test_a_mutant_is_another_program_with_the_same_lines_and_the_original_stays(
 
 
 def test_a_fault_acts() -> None:
-    (mutant,) = (one for one in mutants_of(TREE) if one.name == "total / len(list(zip(values, values, strict=True))) "
-                 "-> total * len(list(zip(values, values, strict=True)))")  # fmt: skip
+    (mutant,) = (one for one in mutants_of(TREE) if one.name.startswith("total / len"))
     assert namespace(TREE)["share"]([1.0, 1.5]) == 1.75  # type: ignore[operator]
     assert namespace(mutated(TREE, mutant))["share"]([1.0, 1.5]) == 7  # type: ignore[operator]
 
