@@ -291,6 +291,12 @@ def test_p_is_shown_with_three_digits_or_as_a_bound(p: float, shown: str) -> Non
     assert format_p(p) == shown
 
 
+def test_undefined_resamplings_do_not_count_for_p() -> None:
+    draws = np.array([0.1, 0.2, -0.1, 0.3] * 5)
+    with_gaps = np.append(draws, np.full(40, np.nan))
+    assert bootstrap_p(with_gaps, units=50) == bootstrap_p(draws, units=50) < 1
+
+
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=50))
 def test_bootstrap_p_is_a_probability(draws: list[float]) -> None:
     for units in (1, 2, 5, 1000):
