@@ -43,7 +43,8 @@ mutants: $(INSTALLED)
 
 # Other Pythons and library versions, an environment each; rows go into docs/compat.md.
 compat: $(INSTALLED)
-	$(BIN)/python benchmarks/compat.py
+	$(BIN)/pip install --quiet --disable-pip-version-check uv
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python benchmarks/compat.py
 
 # The documentation site, in site/: any warning (a broken link, a page without a place) is an error.
 docs: $(INSTALLED)

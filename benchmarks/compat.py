@@ -37,13 +37,22 @@ CELLS = (
     "all=newest",
 )
 TOOLS = ("pytest", "pytest-timeout", "hypothesis", "nltk", "scipy")
+CAPO = "tests/integration/test_capo.py::test_"
+RFT = "tests/integration/test_rft.py::test_"
 TESTS = (
     "tests/unit/test_config.py",
     "tests/unit/test_import_order.py",
-    "tests/unit/rewards/test_hierarchical.py",
-    "tests/integration/test_capo.py",
+    "tests/unit/training/test_capo_rules.py",
+    "tests/unit/rewards/test_reward_rules.py",
+    f"{CAPO}loss_and_gradients_are_the_formula",
+    f"{CAPO}kappa_one_is_grpo_to_the_bit",
+    f"{CAPO}a_whole_training_with_kappa_one_is_grpo",
+    f"{CAPO}a_failed_score_is_its_own_row_s_alone",
+    f"{CAPO}strata_are_logged_apart",
     "tests/integration/test_generation.py",
-    "tests/integration/test_rft.py",
+    f"{RFT}only_the_language_model_learns",
+    f"{RFT}the_history_starts_with_the_sft_model_and_has_every_step",
+    f"{RFT}lora_sits_on_the_merged_model_and_comes_out_whole",
 )
 HEAD = "| cell | Python | versions | tests | seen |"
 INSTALLED = """

@@ -67,7 +67,7 @@ REWARDS = ("hierarchical", "terms", "scorers", "verdicts", "language", "reward_f
 GROUPS = {
     "statistics": Group(
         ("metrics.statistics", "metrics.paired", "metrics.resampling"),
-        ("tests/unit/metrics/test_statistics.py", "tests/unit/metrics/test_paired.py"),
+        tuple(f"tests/unit/metrics/test_{name}.py" for name in ("statistics", "paired", "resampling")),
         SCIENCE,
     ),
     "sections": Group(
@@ -78,7 +78,11 @@ GROUPS = {
         ("tests/unit/rewards",),
         SCIENCE,
     ),
-    "capo": Group(("training.capo", "training.capo_checks"), ("tests/integration/test_capo.py",), DEEP),
+    "capo": Group(
+        ("training.capo", "training.capo_checks"),
+        ("tests/unit/training/test_capo_rules.py", "tests/integration/test_capo.py"),
+        DEEP,
+    ),
 }  # fmt: skip
 
 
