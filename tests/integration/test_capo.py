@@ -295,6 +295,59 @@ def test_failures_bring_no_report_into_a_log(
     assert not [text for text in texts if text in shown or repr(text)[1:-1] in shown]
 
 
+def by_stratum(measures: dict[str, Tensor], mask: Tensor) -> dict[str, float]:
+    """Mean of each measure over the tokens of critical and of normal samples, row by row."""
+    found = {}
+    for name, values in measures.items():
+        for stratum, places in (("critical", [0, 3, 4]), ("normal", [1, 2, 5])):
+            kept = torch.cat([values[row, : int(mask[row].sum())] for row in places])
+            found[f"{stratum}/{name}"] = float(kept.double().mean())
+    return found
+
+
+@pytest.mark.parametrize("level", ["token", "sequence"])
+def test_what_is_logged_of_each_stratum_is_counted_token_by_token(folder: Path, level: str) -> None:
+    trainer, inputs = make(folder, beta=0.04, importance_sampling_level=level, epsilon_high=0.28), batch()
+    _gradients(trainer, inputs)
+    logged, mask = trainer.tally.means(), inputs["completion_mask"]
+    log_ratio = (trainer._logps - inputs["old_per_token_logps"]) * mask
+    ratio = log_ratio.exp()
+    if level == "sequence":
+        ratio = (log_ratio.sum(1) / mask.sum(1)).exp()[:, None].expand(6, 7)
+    low, high, gain = 0.2 * inputs["clip_factor"], 0.28 * inputs["clip_factor"], inputs["advantages"][:, None]
+    gap = inputs["ref_per_token_logps"] - trainer._logps
+    expected = by_stratum(
+        {
+            "clip_fraction": ((ratio < 1 - low) & (gain < 0)) | ((ratio > 1 + high) & (gain > 0)),
+            "moved": log_ratio.exp() - 1 - log_ratio,
+            "kl": gap.exp() - 1 - gap,
+        },
+        mask,
+    )
+    assert logged == pytest.approx(expected, abs=1e-5)
+    assert 0 < logged["normal/clip_fraction"] < logged["critical/clip_fraction"] < 1
+    assert trainer.tally.means() == {}
+    assert (trainer.epsilon_low, trainer.epsilon_high) == (0.2, 0.28)  # as they were
+
+
+def test_tokens_of_tools_are_not_the_policys(folder: Path) -> None:
+    trainer, inputs = make(folder), batch(torch.float32)
+    inputs["tool_mask"] = torch.ones(6, 7, dtype=torch.long)
+    inputs["tool_mask"][:, 1:] = 0
+    _gradients(trainer, inputs)
+    first = (trainer._logps - inputs["old_per_token_logps"])[CRITICAL, 0]
+    moved = (first.exp() - 1 - first).mean()
+    assert trainer.tally.means()["critical/moved"] == pytest.approx(float(moved), abs=1e-5)
+
+
+def test_the_self_test_leaves_no_trace(folder: Path) -> None:
+    trainer = make(folder)
+    assert trainer.tally.means() == {}
+    assert not any(values for metrics in trainer._metrics.values() for values in metrics.values())
+    assert "_get_per_token_logps_and_entropies" not in vars(trainer)
+    assert all(parameter.grad is None for parameter in trainer.model.parameters())
+
+
 def test_too_many_failures_stop_the_run_and_few_do_not(folder: Path) -> None:
     def every_fourth(completions: Any, **_: Any) -> list[float | None]:
         return [None if row % 4 == 1 else row / 10 for row in range(len(completions))]
@@ -391,6 +444,18 @@ class NeverClips(CAPOTrainer):
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
         logps, *_ = self._get_per_token_logps_and_entropies(model)
         return -(logps.exp() * inputs["advantages"][:, None]).mean()
+
+
+class OfAnotherVersion(CAPOTrainer):
+    """A subclass whose loss asks for what TRL's other versions hand over."""
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
+        return inputs["entropy_quantile"]
+
+
+def test_a_loss_that_cannot_be_computed_is_told_with_the_version_to_install(folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"self-test failed .*KeyError: 'entropy_quantile'"):
+        make(folder, OfAnotherVersion)
 
 
 @pytest.mark.parametrize("kind", [IgnoresEpsilon, NeverClips])

@@ -123,8 +123,11 @@ def bootstrap_difference(
 def bootstrap_p(draws: Matrix, *, units: int) -> float:
     """Two-sided p in (0, 1] from (samples,) resampled differences; those that are NaN are left out.
 
-    It is below 1 - confidence where the interval of that confidence leaves out 0.
+    It is below 1 - confidence where the interval of that confidence leaves out 0; of one unit it is 1, since
+    all draws are that one, whatever it is.
     """
+    if units < 2:
+        return 1.0
     draws = draws[np.isfinite(draws)]
     smaller = min(int((draws <= 0).sum()), int((draws >= 0).sum()))
     share = (smaller + 1) / (len(draws) + 1)

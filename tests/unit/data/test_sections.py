@@ -159,6 +159,17 @@ def test_all_forty_shapes_have_a_case() -> None:
         "- Impression of the aorta: normal",
         "END OF IMPRESSION: SUMMARY: edema",
         "CHEST PAIN: for three days now",
+        "- Impression: edema",
+        "___ Impression: edema",
+        "IMPRESSION edema is seen",
+        "IMPRESSION PNEUMONIA OF THE LEFT LUNG",
+        "Impression Edema is seen",
+        "impression - edema",
+        "Impression- edema",
+        "CHEST ZEBRA VIEW: lungs are clear",
+        "CHEST TWO ZEBRA ZEBRA VIEWS: lungs are clear",
+        "ONE TWO THREE FOUR: lungs are clear",
+        "Chest, two views: lungs are clear",
     ],
 )
 def test_words_in_a_sentence_open_no_section(text: str) -> None:
@@ -188,6 +199,27 @@ def test_words_in_a_sentence_open_no_section(text: str) -> None:
 )
 def test_other_sections_get_canonical_names(header: str, name: str) -> None:
     assert parse_report(f"{header}: some text").other == {name: "some text"}
+
+
+def test_one_of_four_words_of_a_view_title_may_be_unknown() -> None:
+    report = parse_report("CHEST TWO ZEBRA VIEWS: lungs are clear")
+    assert (report.findings, report.findings_found_by) == ("lungs are clear", "view_title")
+
+
+def test_a_remark_in_brackets_belongs_to_its_header() -> None:
+    report = parse_report("FINDINGS (limited): Clear.\nIMPRESSION (PRELIMINARY): Normal.")
+    assert (report.findings, report.impression) == ("Clear.", "Normal.")
+    assert parse_report("IMPRESSION (see above) is normal: yes").impression is None
+
+
+def test_the_longest_header_counts() -> None:
+    assert parse_report("COMPARISON STUDY - none before").other == {"comparison": "none before"}
+    assert parse_report("FINDINGS AND IMPRESSION - Clear.").impression_found_by == "combined"
+
+
+def test_markup_inside_a_section_is_no_text() -> None:
+    report = parse_report("FINDINGS: **Clear** lungs<br>and <b>heart</b>.\nIMPRESSION: <i>None</i>")
+    assert (report.findings, report.impression) == ("Clear lungs and heart.", None)
 
 
 def test_comparison_none_is_a_statement_but_nan_is_not() -> None:
@@ -226,6 +258,13 @@ def test_last_paragraph_is_taken_only_when_asked_for() -> None:
     assert report.other["comparison"] == "None."
     assert parse_report(f"FINDINGS: {F}\n\n{I}", fallback="last_paragraph").impression is None
     assert parse_report("one paragraph", fallback="last_paragraph").impression is None
+
+
+def test_what_stands_before_the_last_paragraph_stays_where_it_was() -> None:
+    title = parse_report("CHEST RADIOGRAPH: ___\n\nEdema.", fallback="last_paragraph")
+    assert (title.findings, title.impression, title.other) == (None, "Edema.", {})
+    silent = parse_report("COMPARISON: .\n\nMild edema.", fallback="last_paragraph")
+    assert (silent.impression, silent.other) == ("Mild edema.", {})
 
 
 def test_house_style_headers_are_read_and_override() -> None:

@@ -203,7 +203,16 @@ def test_nothing_to_compare_is_none() -> None:
         assert paired_permutation(rows, rows, mean_of_rows, **options) is None  # type: ignore[arg-type]
 
 
+def test_one_study_shows_a_difference_and_proves_none() -> None:
+    alone = difference(np.array([0.9]), np.array([0.2]))
+    assert (alone.value, alone.low, alone.high, alone.studies) == (*[pytest.approx(0.7)] * 3, 1)
+    assert alone.p == 1
+    assert permutation(np.array([0.9]), np.array([0.2])) == 1
+
+
 def test_other_studies_on_both_sides_are_refused() -> None:
+    with pytest.raises(DataError, match="same studies"):
+        paired_difference(np.ones((3, 2)), np.ones((3, 1)), mean_of_rows, samples=10, seed=0, confidence=0.9)
     with pytest.raises(DataError, match="same studies"):
         paired_permutation(np.ones((3, 2)), np.ones((4, 2)), mean_of_rows, samples=10, seed=0)
 
@@ -268,6 +277,10 @@ def test_effect_size_is_the_paired_t_over_the_root_of_n() -> None:
     assert cohens_dz(a, b) == pytest.approx(stats.ttest_rel(a, b).statistic / np.sqrt(50))
     assert cohens_dz(a, a) is None
     assert cohens_dz(a[:1], b[:1]) is None
+    assert cohens_dz(np.array([1.0, 2.0]), np.zeros(2)) == pytest.approx(1.5 / np.sqrt(0.5))
+    gap = np.full(1, np.nan)
+    assert cohens_dz(np.append(a, gap), np.append(b, 1)) == pytest.approx(cohens_dz(a, b))
+    assert cohens_dz(np.append(a, 1), np.append(b, gap)) == pytest.approx(cohens_dz(a, b))
 
 
 @pytest.mark.parametrize(
@@ -276,6 +289,12 @@ def test_effect_size_is_the_paired_t_over_the_root_of_n() -> None:
 )
 def test_p_is_shown_with_three_digits_or_as_a_bound(p: float, shown: str) -> None:
     assert format_p(p) == shown
+
+
+def test_undefined_resamplings_do_not_count_for_p() -> None:
+    draws = np.array([0.1, 0.2, -0.1, 0.3] * 5)
+    with_gaps = np.append(draws, np.full(40, np.nan))
+    assert bootstrap_p(with_gaps, units=50) == bootstrap_p(draws, units=50) < 1
 
 
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=50))

@@ -113,6 +113,18 @@ def test_tails_of_many_studies_and_of_one_stay_as_they_are() -> None:
     assert expanded_tail(0.025, 100_000) == pytest.approx(0.025, rel=1e-3)
 
 
+def test_two_studies_have_a_tail_of_their_own() -> None:
+    for tail in (0.1, 0.025):
+        assert expanded_tail(tail, 2) < expanded_tail(tail, 3) < tail
+        assert true_tail(tail, 2) > true_tail(tail, 3) > tail
+    assert true_tail(expanded_tail(0.1, 2), 2) == pytest.approx(0.1)
+
+
+def test_one_study_has_an_interval_without_width() -> None:
+    alone = interval_of_mean(np.array([0.3]))
+    assert (alone.value, alone.low, alone.high, alone.studies) == (0.3, 0.3, 0.3, 1)
+
+
 def test_interval_of_few_studies_is_students() -> None:
     stats = pytest.importorskip("scipy.stats")
     values = np.random.default_rng(1).normal(0.4, 0.1, 10)
