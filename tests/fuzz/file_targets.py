@@ -106,16 +106,21 @@ def parquet(data: bytes) -> None:
     read_all(put("table.parquet", data))
 
 
-def read_all(path: Path) -> None:
-    """Read a table as reports and as studies; each may refuse it."""
-    refused: RadflowError | None = None
-    for read in (lambda: list(read_parsed(path)), lambda: list(read_table(table_data(path.name), 0))):
+def by_each(*readers: Callable[[], object]) -> None:
+    """Every reader reads or refuses the input; it is refused where all of them do."""
+    refusals: list[RadflowError] = []
+    for read in readers:
         try:
             read()
         except RadflowError as error:
-            refused = error
-    if refused is not None:
-        raise refused
+            refusals.append(error)
+    if len(refusals) == len(readers):
+        raise refusals[-1]
+
+
+def read_all(path: Path) -> None:
+    """As reports, and as studies."""
+    by_each(lambda: list(read_parsed(path)), lambda: list(read_table(table_data(path.name), 0)))
 
 
 @cache
@@ -127,21 +132,13 @@ def table_data(name: str) -> DataConfig:
 
 
 def json_files(data: bytes) -> None:
-    refused: RadflowError | None = None
     path = put("annotation.json", data)
     keys = [StudyKey("CXR7", "7", None), StudyKey("CXR8", None, None)]
-    readers: tuple[Callable[[], object], ...] = (
+    by_each(
         lambda: list(read_rexrank(path, "reference")),
         lambda: list(read_rexrank(path, "prediction")),
         lambda: assign_splits(keys, SplitConfig(method="r2gen", file=path), seed=0),
     )
-    for read in readers:
-        try:
-            read()
-        except RadflowError as error:
-            refused = error
-    if refused is not None:
-        raise refused
 
 
 JSON_SEEDS = tuple(
@@ -171,20 +168,12 @@ CANDIDATE = Candidate(study_id="a", text=REPORT, tokens=3, finished=True)
 
 
 def json_lines(data: bytes) -> None:
-    refused: RadflowError | None = None
-    for kind in (Candidate, Study):
-        path = put("rows.jsonl", data)
-        readers: tuple[Callable[[], object], ...] = (
-            lambda: list(read_jsonl(kind, path)),  # noqa: B023 (called at once)
-            lambda: reopened(path),  # noqa: B023
-        )
-        for read in readers:
-            try:
-                read()
-            except RadflowError as error:
-                refused = error
-    if refused is not None:
-        raise refused
+    path = put("rows.jsonl", data)
+    by_each(
+        lambda: list(read_jsonl(Candidate, path)),
+        lambda: list(read_jsonl(Study, path)),
+        lambda: reopened(path),
+    )
 
 
 def reopened(path: Path) -> None:

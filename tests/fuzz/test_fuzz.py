@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from radflow.errors import DataError
 from tests.fuzz.mutation import mutated
 from tests.fuzz.target import SECRET, Hang, LeakError, Target, attempt
 from tests.fuzz.targets import TARGETS
@@ -57,11 +56,11 @@ def test_other_inputs_are_read_or_refused(target: Target) -> None:
 
 
 def target_of(run: Callable[[bytes], object]) -> Target:
-    return Target("own", run, (b"",), refuses=(DataError,), seconds=0.05)
+    return Target("own", run, (b"",), refuses=(ValueError,), seconds=0.05)
 
 
 def refuse(message: str) -> None:
-    raise DataError(message)
+    raise ValueError(message)
 
 
 def spin(data: bytes) -> None:

@@ -1,7 +1,7 @@
 """Record the losses of the tests' small run: python -m tests.golden.record_learning_curve
 
-Recorded with torch 2.13.0 (CPU, one thread), transformers 5.23.0, trl 1.16.0, Python 3.11. It is recorded anew only
-when a change of the method is meant to change what is learned; CHANGELOG says so then.
+Recorded with torch 2.13.0 (CPU, one thread), transformers 5.23.0, trl 1.16.0, Python 3.11. Record it anew
+only when a change of the method is meant to change what is learned; CHANGELOG says so then.
 """
 
 from __future__ import annotations
@@ -15,22 +15,21 @@ GOLDEN = Path(__file__).with_name("learning_curve.json")
 
 
 def curve(folder: Path) -> dict[str, Any]:
-    """SFT's losses by step, in nats a report token, and the reward of greedy validation reports before RFT."""
+    """SFT's losses by step, in nats a report token; the reward of greedy validation reports before RFT."""
     rows = [json.loads(line) for line in (folder / "sft_history.jsonl").read_text().splitlines()]
-    before = json.loads((folder / "rft_history.jsonl").read_text().splitlines()[0])
+    first = json.loads((folder / "rft_history.jsonl").read_text().splitlines()[0])
     return {
         "loss": {str(row["step"]): row["loss"] for row in rows if "loss" in row},
         "validation_loss": {str(row["step"]): row["eval_loss"] for row in rows if "eval_loss" in row},
-        "validation_reward": next(
-            value for name, value in before.items() if name.endswith("validation/reward")
-        ),
+        "validation_reward": first["validation_reward"],
     }
 
 
 def main() -> None:
+    from tests.integration.small import SMALL
+
     from radflow.config_file import load_config
     from radflow.stages.pipeline import run_stages
-    from tests.integration.small import SMALL
 
     with tempfile.TemporaryDirectory() as scratch:
         run_stages(load_config(None, overrides=SMALL), Path(scratch))

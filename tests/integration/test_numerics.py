@@ -38,7 +38,7 @@ def test_sft_loss_and_its_gradient_are_those_of_float64(folder: Path, together: 
     def shown(dtype: torch.dtype) -> tuple[float, np.ndarray, np.ndarray]:
         output = model.to(dtype)(input_ids=ids, labels=labels, **more)
         (gradient,) = torch.autograd.grad(output.loss, output.logits)
-        return float(output.loss), output.logits.detach().double().numpy(), gradient.double().numpy()
+        return output.loss.item(), output.logits.detach().double().numpy(), gradient.double().numpy()
 
     loss, logits, gradient = shown(torch.float64)
     short, _, short_gradient = shown(torch.float32)
