@@ -31,15 +31,7 @@ def test_what_once_crashed_is_read_or_refused(case: Path) -> None:
 @named
 def test_the_seeds_are_taken(target: Target) -> None:
     """At least one reaches the end: a target that refuses everything tests nothing."""
-    accepted = 0
-    for seed in target.seeds:
-        attempt(target, seed)
-        try:
-            target.run(seed)
-        except target.refuses:
-            continue
-        accepted += 1
-    assert accepted
+    assert sum(attempt(target, seed) for seed in target.seeds)
 
 
 @named

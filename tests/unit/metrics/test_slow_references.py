@@ -152,20 +152,17 @@ def test_rates_of_a_set_are_the_counts_by_hand() -> None:
 @pytest.mark.parametrize(
     "predictions",
     [
+        [""],
         [""] * 5,
-        ["."] * 5,
-        list(REFERENCE),
         ["No acute disease."] * 5,
-        ["effusion " * 300] * 5,
-        ["\x00\u202e\u0301"] * 5,
+        [".", "", "effusion " * 300, "\x00\u202e\u0301", REFERENCE[4]],
     ],
-    ids=["empty", "a stop", "gold", "one report for all", "repetition", "marks"],
+    ids=["one empty", "all empty", "one report for all", "odd ones"],
 )
-@pytest.mark.parametrize("studies", [1, 5])
-def test_no_degenerate_set_makes_a_nan(predictions: list[str], studies: int) -> None:
+def test_no_degenerate_set_makes_a_nan(predictions: list[str]) -> None:
     found = score(
-        reference=REFERENCE[:studies],
-        prediction=predictions[:studies],
+        reference=REFERENCE[: len(predictions)],
+        prediction=predictions,
         metrics=("fast", "run"),
         options=Options(samples=20),
     )
