@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from tests.golden.record_learning_curve import GOLDEN, curve
 
 TOLERANCE = 0.01
