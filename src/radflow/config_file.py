@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 from radflow.config import ENV_PATTERN, FromCommandLine, RunConfig, Section
 from radflow.errors import ConfigError
+from radflow.yaml_text import read_yaml
 
 Places = dict[tuple[str, ...], str]
 """Where each key stands: ``FILE:LINE``, or the override that set it."""
@@ -64,14 +65,7 @@ def _read(path: Path) -> tuple[dict[str, Any], Places]:
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"config file can't be read: {error}", where=str(path)) from None
-    try:
-        node = yaml.compose(text, Loader=_Loader)
-        # _Loader is a SafeLoader: it builds plain values only.
-        tree = yaml.load(text, Loader=_Loader)  # noqa: S506
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise ConfigError(f"not valid YAML: {getattr(error, 'problem', error)}", where=where) from None
+    node, tree = read_yaml(text, _Loader, where=str(path))
     if tree is None:
         return {}, {}
     if not isinstance(tree, dict):
@@ -104,8 +98,8 @@ def _apply(tree: dict[str, Any], override: str) -> tuple[str, ...]:
             next_step="For example: --set rft.learning_rate=1e-5",
         )
     try:
-        value = yaml.load(text, Loader=_Loader)  # noqa: S506
-    except yaml.YAMLError:
+        _, value = read_yaml(text, _Loader, where=f"--set {key}")
+    except ConfigError:
         value = text
     node = tree
     for part in keys[:-1]:

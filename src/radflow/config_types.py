@@ -22,7 +22,10 @@ def _resolve(value: object, info: ValidationInfo) -> object:
     missing = [name for name in ENV_PATTERN.findall(value) if name not in os.environ]
     if missing:
         raise ValueError(f"environment variable {missing[0]} is not set")
-    path = Path(ENV_PATTERN.sub(lambda match: os.environ[match[1]], value)).expanduser()
+    try:
+        path = Path(ENV_PATTERN.sub(lambda match: os.environ[match[1]], value)).expanduser()
+    except RuntimeError:
+        raise ValueError("~ names a user who has no home folder here") from None
     base = Path.cwd() if isinstance(value, FromCommandLine) else (info.context or {}).get("base", Path.cwd())
     return path if path.is_absolute() else Path(os.path.normpath(base / path))
 

@@ -16,10 +16,10 @@ class RadflowError(Exception):
     """
 
     def __init__(self, what: str, *, where: str | None = None, next_step: str | None = None) -> None:
-        self.what = what
-        self.where = where
-        self.next_step = next_step
-        super().__init__(what, where, next_step)
+        self.what = _printable(what)
+        self.where = where and _printable(where)
+        self.next_step = next_step and _printable(next_step)
+        super().__init__(self.what, self.where, self.next_step)
 
     def __str__(self) -> str:
         head = f"{self.what} ({self.where})" if self.where else self.what
@@ -28,6 +28,11 @@ class RadflowError(Exception):
     def __reduce__(self) -> tuple[object, ...]:
         """Keyword-only arguments survive the trip back from a worker process."""
         return _rebuild, (type(self), self.what, self.where, self.next_step)
+
+
+def _printable(text: str) -> str:
+    """With lone surrogates escaped: names of files that are no UTF-8 hold them, and no file takes them."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _rebuild(kind: type[RadflowError], what: str, where: str | None, next_step: str | None) -> RadflowError:

@@ -14,7 +14,7 @@ ORDER = (
     {"config_types", "processes"},
     {"config_data", "config_engine", "config_judge", "config_model", "config_training"},
     {"config_scoring"},
-    {"config", "registry", "jsonl", "terminal"},
+    {"config", "registry", "jsonl", "terminal", "yaml_text"},
     {"config_file", "run_dir", "engine_ray"},
     {"engine", "config_page"},
     {"data"},

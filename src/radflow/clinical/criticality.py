@@ -125,13 +125,13 @@ class RuleCriticality:
 
     def _grade(self, located: Sequence[Located]) -> Iterator[Seen]:
         """Findings of any urgency, in order of position."""
-        asserted = {(entry.finding.observation, entry.offset) for entry in located if _said(entry, "present")}
-        denied = {(entry.finding.observation, entry.offset) for entry in located if _said(entry, "absent")}
+        asserted, denied = _Said(located, "present"), _Said(located, "absent")
+        courses = _courses(located)
         for entry in located:
             finding = entry.finding
             if finding.assertion == "absent" or not self._concerns(finding.observation):
                 continue
-            change = _course(entry, located)
+            change = _course(entry, courses)
             if change == "resolved":
                 continue
             rules = [*self._rules.get(finding.observation, ()), self._own.get(finding.observation)]
@@ -158,19 +158,44 @@ def _says_anything(text: str, headers: Mapping[str, str]) -> bool:
     return any(HAS_WORD.search(text, start, end) for start, end, _ in bodies(text, headers))
 
 
-def _said(entry: Located, assertion: Assertion) -> bool:
-    return entry.finding.assertion == assertion
+class _Said:
+    """Which observations a report asserts, or denies: anywhere, and sentence by sentence."""
+
+    def __init__(self, located: Sequence[Located], assertion: Assertion) -> None:
+        self.anywhere: set[str] = set()
+        self.of_sentence: dict[int, set[str]] = {}
+        for entry in located:
+            if entry.finding.assertion == assertion:
+                self.anywhere.add(entry.finding.observation)
+                self.of_sentence.setdefault(entry.offset, set()).add(entry.finding.observation)
+
+    def any_of(self, names: tuple[str, ...], place: int | None) -> bool:
+        """Whether one of the observations is said, in the sentence at ``place`` or anywhere."""
+        said = self.anywhere if place is None else self.of_sentence.get(place, set())
+        return not said.isdisjoint(names)
 
 
-def _course(entry: Located, located: Sequence[Located]) -> Change | None:
+_Courses = Mapping[str, Mapping[Side | None, set[Change]]]
+"""What a report says of the course of each observation, by side."""
+
+
+def _courses(located: Sequence[Located]) -> _Courses:
+    found: dict[str, dict[Side | None, set[Change]]] = {}
+    for entry in located:
+        finding = entry.finding
+        if finding.change is not None:
+            found.setdefault(finding.observation, {}).setdefault(finding.side, set()).add(finding.change)
+    return found
+
+
+def _course(entry: Located, courses: _Courses) -> Change | None:
     """What the report says of a finding's course: at this mention, else at another one of its side."""
     finding = entry.finding
     if finding.change is not None:
         return finding.change
+    by_side = courses.get(finding.observation, {})
     elsewhere = {
-        other.finding.change
-        for other in located
-        if other.finding.observation == finding.observation and _same_side(other.finding.side, finding.side)
+        change for side, said in by_side.items() if _same_side(side, finding.side) for change in said
     }
     order: tuple[Change, ...] = ("new", "worse", "resolved", "unchanged", "improved")
     return next((change for change in order if change in elsewhere), None)
@@ -184,8 +209,8 @@ def _fits(
     rule: CriticalRule,
     entry: Located,
     change: Change | ChangeSaid,
-    asserted: set[tuple[str, int]],
-    denied: set[tuple[str, int]],
+    asserted: _Said,
+    denied: _Said,
 ) -> bool:
     finding = entry.finding
     place = entry.offset if rule.within == "sentence" else None
@@ -193,14 +218,9 @@ def _fits(
         change in rule.changes
         and (not rule.severities or finding.severity in rule.severities)
         and (not rule.locations or finding.location in rule.locations)
-        and (not rule.together or _any_at(rule.together, place, asserted))
-        and (not rule.denied or _any_at(rule.denied, place, denied))
+        and (not rule.together or asserted.any_of(rule.together, place))
+        and (not rule.denied or denied.any_of(rule.denied, place))
     )
-
-
-def _any_at(names: tuple[str, ...], place: int | None, found: set[tuple[str, int]]) -> bool:
-    """Whether one of the observations is among the found ones, in the sentence at ``place`` or anywhere."""
-    return any(name in names and (place is None or offset == place) for name, offset in found)
 
 
 def _reason(top: Seen | None, seen: Sequence[Seen], located: Sequence[Located], *, is_critical: bool) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from radflow.clinical.ontology import Ontology
@@ -46,11 +46,14 @@ class GradeRanks:
             if rank is not None:
                 for key in self._keys(finding):
                     best[key] = min(best.get(key, rank), rank)
-        denials = [finding for finding, _, _ in located if finding.assertion == "absent"]
+        denied: dict[str, set[Side | None]] = {}
+        for finding, _, _ in located:
+            if finding.assertion == "absent":
+                denied.setdefault(finding.observation, set()).add(finding.side)
         for entry in located:
             finding = entry.finding
             if finding.rank is None or not (
-                any(finding.rank > best[key] for key in self._keys(finding)) or _is_denied(finding, denials)
+                any(finding.rank > best[key] for key in self._keys(finding)) or _is_denied(finding, denied)
             ):
                 yield entry
 
@@ -62,10 +65,11 @@ class GradeRanks:
         return [(family, side) for side in sides]
 
 
-def _is_denied(finding: Finding, denials: Iterable[Finding]) -> bool:
-    """Whether one of the denials reaches the finding's side; one without a side reaches both."""
-    return any(
-        denial.observation in finding.unless_denied
-        and (denial.side is None or denial.side in ("bilateral", finding.side))
-        for denial in denials
-    )
+def _is_denied(finding: Finding, denied: Mapping[str, set[Side | None]]) -> bool:
+    """Whether one of the denials reaches the finding's side; one without a side reaches both.
+
+    Args:
+        denied: by observation, the sides on which the report denies it.
+    """
+    reaching: set[Side | None] = {None, "bilateral", finding.side}
+    return any(not reaching.isdisjoint(denied.get(name, ())) for name in finding.unless_denied)

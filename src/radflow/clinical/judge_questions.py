@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -30,7 +29,7 @@ V = TypeVar("V", bound=Record)
 Message = dict[str, str]
 FailureKind = Literal["timeout", "refused", "malformed", "unavailable"]
 
-_FENCE = re.compile(r"\A\s*(?:<think>.*?</think>)?\s*(?:```(?:json)?\s*(.*?)\s*```|(.*?))\s*\Z", re.DOTALL)
+_THOUGHTS, _END_OF_THOUGHTS, _FENCE = "<think>", "</think>", "```"
 
 
 def read_prompt(name: str) -> str:
@@ -274,8 +273,12 @@ def _first_mistake(error: ValidationError, names: frozenset[str]) -> str:
 
 def _json_in(content: str) -> Any:
     """The JSON value of an answer; a code fence around it and thoughts before it are taken off."""
-    match = _FENCE.match(content)
-    text = next((part for part in match.groups() if part is not None), "") if match else content
+    text = content.strip()
+    if text.startswith(_THOUGHTS):
+        _, end, answer = text.partition(_END_OF_THOUGHTS)
+        text = answer.strip() if end else text
+    if text.startswith(_FENCE) and text.endswith(_FENCE) and len(text) >= 2 * len(_FENCE):
+        text = text[len(_FENCE) : -len(_FENCE)].removeprefix("json").strip()
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

@@ -16,8 +16,8 @@ from radflow.records import ConflictKind, Record
 _NEEDS_FINDINGS = {"contradicted", "critical_omitted", "side_or_severity_conflict"}
 _NEEDS_IMPRESSION = {"contradicted", "unsupported", "side_or_severity_conflict"}
 
-_STARTS_PASSAGE = re.compile(r"(?:\A|[\n.:;!?)\]])\s*\Z")
 _ENDS_PASSAGE = re.compile(r"\s*(?:\Z|\n)")
+_WORD_OR_GAP = re.compile(r"\s+|\S+")
 
 
 def _one_line(text: str) -> str:
@@ -70,11 +70,30 @@ class SectionsVerdict(Record):
 
 def find_verbatim(quote: str, text: str) -> tuple[int, int] | None:
     """Where the quote stands in the text, word for word; only white space may differ. ``None``: nowhere."""
-    words = quote.split()
-    if not words:
+    wanted = " ".join(quote.split())
+    if not wanted:
         return None
-    match = re.search(r"\s+".join(map(re.escape, words)), text)
-    return match.span() if match else None
+    folded, places = _folded(text)
+    start = folded.find(wanted)  # a pattern with \s+ between the words would try each again at each place
+    return None if start < 0 else (places[start], places[start + len(wanted) - 1] + 1)
+
+
+def _folded(text: str) -> tuple[str, list[int]]:
+    """The text with each run of white space as one space, and where each of its characters stood."""
+    pieces: list[str] = []
+    places: list[int] = []
+    for match in _WORD_OR_GAP.finditer(text):
+        first, last = match.span()
+        is_gap = text[first].isspace()
+        pieces.append(" " if is_gap else match[0])
+        places.extend(range(first, first + 1 if is_gap else last))
+    return "".join(pieces), places
+
+
+def _starts_passage(before: str) -> bool:
+    """Whether a text ends where a sentence ends: at its beginning, behind a stop, or on a new line."""
+    said = before.rstrip()
+    return not said or said[-1] in ".:;!?)]" or "\n" in before[len(said) :]
 
 
 def check_consistency(verdict: ConsistencyVerdict, payload: Mapping[str, str]) -> str | None:
@@ -107,7 +126,7 @@ def section_spans(verdict: SectionsVerdict, text: str) -> dict[str, tuple[int, i
         span = find_verbatim(copied, text)
         if span is None:
             return f"{name} does not stand verbatim in the text"
-        starts = _STARTS_PASSAGE.search(text[: span[0]])
+        starts = _starts_passage(text[: span[0]])
         ends = text[span[1] - 1] in ".;!?" or _ENDS_PASSAGE.match(text, span[1])
         if not (starts and ends):
             return f"{name} begins or ends in mid sentence"

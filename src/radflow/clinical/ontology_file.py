@@ -15,6 +15,7 @@ from radflow.clinical.ontology import ENGLISH, ENTITY_LISTS, Cues, Ontology
 from radflow.clinical.phrases import expand
 from radflow.errors import ConfigError
 from radflow.registry import nearest
+from radflow.yaml_text import read_yaml
 
 Keys = tuple[str | int, ...]
 
@@ -88,13 +89,7 @@ def read_ontology(text: str, *, where: str) -> Ontology:
 
 
 def _parse(text: str, where: str) -> tuple[dict[str, Any], dict[Keys, int]]:
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        tree = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: an impossible date
-        mark = getattr(error, "problem_mark", None)
-        place = f"{where}:{mark.line + 1}" if mark else where
-        raise ConfigError(f"not valid YAML: {getattr(error, 'problem', error)}", where=place) from None
+    node, tree = read_yaml(text, yaml.SafeLoader, where=where)
     if not isinstance(tree, dict):
         raise ConfigError("an ontology is a mapping (name:, observations:, ...)", where=where)
     return tree, dict(_lines(node, where))

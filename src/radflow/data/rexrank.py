@@ -38,7 +38,7 @@ def read_rexrank(path: Path, role: Role) -> Iterator[tuple[str, Report]]:
         raise DataError(
             f"the file can't be read: {error.strerror or type(error).__name__}", where=str(path)
         ) from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise DataError("the file is no JSON", where=str(path)) from None
     if not isinstance(studies, dict) or not all(isinstance(each, dict) for each in studies.values()):
         raise DataError(

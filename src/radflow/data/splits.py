@@ -176,7 +176,7 @@ def _r2gen_entries(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
         annotation = json.loads(path.read_bytes())
     except OSError as error:
         raise _no_annotation(path, f"the split file can't be read ({type(error).__name__})") from None
-    except ValueError:  # bad JSON or bad UTF-8; its message may quote the file
+    except (ValueError, RecursionError):  # bad JSON or bad UTF-8; its message may quote the file
         raise _no_annotation(path, "the split file isn't JSON") from None
     if not isinstance(annotation, dict):
         raise _no_annotation(path, "the split file holds no splits")

@@ -8,6 +8,7 @@ import gzip
 import json
 import zlib
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -157,9 +158,9 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, Row]]:
     with _data_errors(path), _opened(path, encoding="utf-8-sig", newline="") as handle:
         lines = csv.reader(handle, delimiter=delimiter, strict=True)
         names = next(lines, [])
-        repeated = sorted({name for name in names if names.count(name) > 1})
+        repeated = [name for name, count in Counter(names).items() if count > 1]
         if repeated:
-            raise DataError(f"column {repeated[0]!r} occurs twice", where=str(path))
+            raise DataError(f"column {min(repeated)!r} occurs twice", where=str(path))
         for number, cells in enumerate(filter(None, _valid_lines(lines, path)), 1):
             if len(cells) != len(names):
                 raise DataError(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Generic, TypeVar
 
 from markupsafe import Markup, escape
 
@@ -29,16 +30,38 @@ def marked(text: str, mentions: Sequence[Mention], drawn: Drawn = NOTHING) -> Ma
     if drawn.bridge is not None:
         places.add(drawn.place)
     pieces = []
+    mentioned, outlined = _Sweep(mentions), _Sweep(drawn.outlines)
     for start, end in pairwise(sorted(places)):
         if drawn.bridge is not None and start == drawn.place:
             pieces.append(drawn.bridge)
-        covering = [mention for mention in mentions if mention.start <= start and end <= mention.end]
+        covering = mentioned.at(start)
         shown = _mark(text[start:end], start, covering) if covering else escape(text[start:end])
-        around = [outline for outline in drawn.outlines if outline.start <= start and end <= outline.end]
+        around = outlined.at(start)
         pieces.append(_outlined(shown, end, around) if around else shown)
     if drawn.bridge is not None and drawn.place == len(text):
         pieces.append(drawn.bridge)
     return Markup("").join(pieces)
+
+
+S = TypeVar("S", Mention, Outline)
+
+
+class _Sweep(Generic[S]):
+    """The spans over each of the places where one begins or ends, asked for in order: time stays linear."""
+
+    def __init__(self, spans: Sequence[S]) -> None:
+        self._opening: dict[int, list[tuple[int, S]]] = {}
+        for number, span in enumerate(spans):
+            self._opening.setdefault(span.start, []).append((number, span))
+        self._open: list[tuple[int, S]] = []
+
+    def at(self, place: int) -> list[S]:
+        """Those that cover what stands behind a place, in the order in which they were given."""
+        waiting = [*self._open, *self._opening.get(place, ())]
+        self._open = sorted(
+            ((number, span) for number, span in waiting if span.end > place), key=lambda pair: pair[0]
+        )
+        return [span for _, span in self._open]
 
 
 def _mark(text: str, start: int, covering: Sequence[Mention]) -> Markup:

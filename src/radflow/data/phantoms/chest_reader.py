@@ -118,6 +118,7 @@ def _read_sentence(sentence: str) -> tuple[Mention, ...]:
     denied: list[Mention] = []
     items: list[_Item] = []
     clause = 0  # first item of the clause
+    behind: dict[int, tuple[int, Assertion]] = {}  # by clause, how far its last word that looks back reaches
     state: Assertion = "present"
     pending: list[str] = []
     current: _Item | None = None
@@ -135,8 +136,7 @@ def _read_sentence(sentence: str) -> tuple[Mention, ...]:
             case "absent" | "uncertain":
                 state, current = ("absent" if kind == "absent" else "uncertain"), None
             case "after" | "absent_after":
-                for item in items[clause:]:
-                    item.assertion = "uncertain" if kind == "after" else "absent"
+                behind[clause] = len(items), "uncertain" if kind == "after" else "absent"
             case "breaker":
                 state, current, pending, clause = "present", None, [], len(items)
             case "denial":
@@ -146,6 +146,9 @@ def _read_sentence(sentence: str) -> tuple[Mention, ...]:
                 side = _SIDES[phrases.SIDED_DENIALS[value][0]]
                 denied += [Mention(name, "absent", side) for name in phrases.LUNGS]
                 current = None
+    for first, (last, said) in behind.items():
+        for item in items[first:last]:
+            item.assertion = said
     if items:
         items[-1].words += pending
     return (*denied, *_resolve(items))

@@ -223,9 +223,13 @@ def _parse(name: str, content: bytes) -> Entry | LeftOut:
 
 
 def _labelled_texts(root: Element) -> dict[str, str]:
+    """Text by label in lower case; elements inside of others are part of those, however deep they stand."""
     texts: dict[str, list[str]] = defaultdict(list)
+    inside: set[Element] = set()
     for element in root.iter("AbstractText"):
-        texts[element.get("Label", "").lower()].append("".join(element.itertext()))
+        if element not in inside:
+            inside.update(element.iter("AbstractText"))
+            texts[element.get("Label", "").lower()].append("".join(element.itertext()))
     return {label: "\n".join(parts) for label, parts in texts.items()}
 
 

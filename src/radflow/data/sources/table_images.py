@@ -51,20 +51,25 @@ class StoredImage:
 
 
 def images_of(cell: object, separator: str) -> list[str | bytes]:
-    """Paths or encoded images of a cell: text with separators, bytes, a Hugging Face image, or a list."""
-    if is_empty(cell):
-        return []
-    if isinstance(cell, bytes):
-        return [cell]
-    if isinstance(cell, str):
-        parts = cell.split(separator) if separator else [cell]
-        return [part.strip() for part in parts if part.strip()]
-    if isinstance(cell, dict):
-        encoded = cell.get("bytes")
-        return [encoded] if isinstance(encoded, bytes) else images_of(cell.get("path"), separator)
-    if isinstance(cell, list):
-        return [image for part in cell for image in images_of(part, separator)]
-    return [str(cell)]
+    """Paths or encoded images of a cell: text with separators, bytes, a Hugging Face image, or a list.
+
+    A cell of JSON may be nested as deep as its author likes, so that nothing here calls itself.
+    """
+    found: list[str | bytes] = []
+    waiting = [cell]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, list):
+            waiting.extend(reversed(part))
+        elif isinstance(part, dict):
+            encoded = part.get("bytes")
+            waiting.append(encoded if isinstance(encoded, bytes) else part.get("path"))
+        elif isinstance(part, str):
+            pieces = part.split(separator) if separator else [part]
+            found += [piece.strip() for piece in pieces if piece.strip()]
+        elif not is_empty(part):
+            found.append(part if isinstance(part, bytes) else str(part))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
