@@ -227,6 +227,34 @@ def criticality(
         )
 
 
+@texts.command()
+def scrub(
+    source: Annotated[Path, typer.Argument(help="CSV, JSONL, Parquet, a .txt file, or a folder of .txt files.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help=".csv, .tsv, .jsonl, .txt, or a folder to write.")],
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="A column that holds text; again for more. Else report, findings, impression."),
+    ] = None,
+    rules: Annotated[
+        str, typer.Option(help="en, de, or .yaml files of your own, with commas: docs/privacy.md.")
+    ] = "en,de",
+) -> None:
+    """Replace names, dates, numbers and places in reports by their kind: [NAME], [DATE]. Not all are found.
+
+    Example: radflow scrub reports.csv -o scrubbed.csv --column report
+    """
+    from radflow.privacy.scrub import Scrubber
+    from radflow.privacy.scrub_file import scrub_file
+
+    names = [name.strip() for name in rules.split(",") if name.strip()]
+    counts = scrub_file(source, out, Scrubber(names), columns=column or ())
+    console.print(f"{counts} -> {out}", markup=False, soft_wrap=True)
+    if counts.untouched:
+        others = ", ".join(counts.untouched)
+        console.print(f"columns that were not looked at: {others}", markup=False, soft_wrap=True)
+    console.print("rules don't find everything: read docs/privacy.md before you give the output away")
+
+
 def _require_an_answer(judge: Judge) -> None:
     """Raises JudgeError when the judge was asked and answered nothing; the output tells of each failure."""
     if judge.tally.failures and not judge.tally.answered:

@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError, model_validator
 from radflow.clinical.chexpert_classes import LabelValue
 from radflow.clinical.fitted_text import TextReader, TextSettings
 from radflow.errors import ModelError
+from radflow.owner_only import make_private, private_files
 from radflow.records import Record
 
 FORMAT = "radflow-fitted-labeler"
@@ -129,9 +130,10 @@ class FittedLabeler:
 
         from radflow.jsonl import write_json
 
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
         temporary = folder / f".{WEIGHTS}.tmp"
-        temporary.write_bytes(save({"weights": self.weights, "bias": self.bias}))
+        with private_files():
+            temporary.write_bytes(save({"weights": self.weights, "bias": self.bias}))
         temporary.replace(folder / WEIGHTS)
         head = {"format": FORMAT, "version": VERSION, **card}
         write_json(folder / CARD, {**head, "labeler": self.model.model_dump(mode="json")})
