@@ -229,7 +229,9 @@ def criticality(
 
 @texts.command()
 def scrub(
-    source: Annotated[Path, typer.Argument(help="CSV, JSONL, Parquet, a .txt file, or a folder of .txt files.")],
+    source: Annotated[
+        Path, typer.Argument(help="CSV, JSONL, Parquet, a .txt file, or a folder of .txt files.")
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", help=".csv, .tsv, .jsonl, .txt, or a folder to write.")],
     column: Annotated[
         list[str] | None,

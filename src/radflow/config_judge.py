@@ -51,7 +51,7 @@ class JudgeConfig(Section):
     )
     scrub: bool = Field(
         True,
-        description="Hide names, dates and numbers from a server that is not loopback: radflow scrub's rules.",
+        description="Hide names, dates and numbers from a server that is not loopback, by radflow scrub.",
     )
     scrub_rules: tuple[ModelName, ...] = Field(
         ("en", "de"), description="By which rules: en, de, or .yaml files of your own (./ or / in front)."

@@ -12,7 +12,7 @@ OTHERS = 0o077
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder and its missing parents for their owner alone (0700); those that are there stay as they are.
+    """Make a folder and its missing parents for their owner alone (0700); what is there stays as it is.
 
     Raises:
         OSError: one of them can't be made.

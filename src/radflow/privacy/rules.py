@@ -1,4 +1,4 @@
-"""What counts as an identifier, as data: YAML files of patterns with the words that they name, checked when read"""
+"""What counts as an identifier, as data: YAML files of patterns with the words that they name"""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _read(name: str) -> _RuleFile:
         else:
             raise ConfigError(
                 f"there are no scrubbing rules {name!r}",
-                next_step=f"{nearest(name, SHIPPED)}Known: {', '.join(SHIPPED)}, or the path of a .yaml file.",
+                next_step=f"{nearest(name, SHIPPED)}Known: {', '.join(SHIPPED)}, or a .yaml file's path.",
             )
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"scrubbing rules can't be read ({type(error).__name__})", where=name) from None
@@ -120,9 +120,7 @@ def _compiled(file: _RuleFile, words: Mapping[str, Sequence[str]], name: str) ->
         )
         for number, line in enumerate(file.rules, 1)
     )
-    keep = tuple(
-        _pattern(text, words, f"{name}, keep {number}") for number, text in enumerate(file.keep, 1)
-    )
+    keep = tuple(_pattern(text, words, f"{name}, keep {number}") for number, text in enumerate(file.keep, 1))
     return Rules(rules, keep)
 
 

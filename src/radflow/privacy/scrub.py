@@ -1,7 +1,7 @@
 """Text without identifiers: what rules find is replaced by its kind, [NAME] or [DATE], and counted
 
-Rules find what looks like an identifier, or stands where one stands. A name without a lead ("seen by Miller"),
-a rare disease or a place told in words stay: docs/privacy.md has the measured rates.
+Rules find what looks like an identifier, or stands where one stands. A name without a lead, a rare disease
+or a place told in words stay: docs/privacy.md has the measured rates.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`radflow scrub`: a table, a text file or a folder of text files -> the same without identifiers, and counts"""
+"""`radflow scrub`: a table, a text file or a folder of them -> the same without identifiers, and counts"""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ScrubCounts:
 
 
 def scrub_file(source: Path, out: Path, scrubber: Scrubber, *, columns: Sequence[str] = ()) -> ScrubCounts:
-    """Write ``source`` to ``out`` with its text scrubbed; a file appears complete or not at all, for its owner.
+    """Write ``source`` to ``out`` with its text scrubbed; a file appears whole or not at all, and private.
 
     Args:
         source: .csv, .tsv, .jsonl, .parquet (the first three also as .gz), .txt, or a folder of .txt files.

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radflow.errors import ConfigError
@@ -20,7 +20,8 @@ BOTH = Scrubber()
 HIDDEN = [
     ("Compared to March 4, 2019 and 4 Mar 2019.", "Compared to [DATE] and [DATE]."),
     ("COMPARISON: 03/04/2019, 2019-03-04, 3-4-19.", "COMPARISON: [DATE], [DATE], [DATE]."),
-    ("Voraufnahme vom 04.03.2019, vom 3.4. und 12. März 2019.", "Voraufnahme vom [DATE], vom [DATE] und [DATE]."),
+    ("Bild vom 04.03.2019, vom 3.4. und 12. März 2019.", "Bild vom [DATE], vom [DATE] und [DATE]."),
+    ("Seen at 3:45 pm. Clear on 4 Mar. Normal.", "Seen at [TIME]. Clear on [DATE]. Normal."),
     ("CT from 3/4, film of May 2018.", "CT from [DATE], film of [DATE]."),
     ("at 3:45 pm, at 1530 hours, 4 p.m.", "at [TIME], at [TIME], [TIME]"),
     ("um 15:45 Uhr und gegen 9 Uhr", "um [TIME] und gegen [TIME]"),
@@ -32,7 +33,7 @@ HIDDEN = [
     ("Patient name: MILLER, JANE\nLungs clear.", "Patient name: [NAME]\nLungs clear."),
     ("Drs. Smith and Jones were told.", "Drs. [NAME] were told."),
     ("Sehr geehrte Frau Dr. med. Müller-Lüdenscheidt,", "Sehr geehrte Frau Dr. med. [NAME],"),
-    ("Rücksprache mit Herrn von Hohenfels, Prof. Dr. Huber.", "Rücksprache mit Herrn [NAME], Prof. Dr. [NAME]."),
+    ("mit Herrn von Hohenfels, Prof. Dr. Huber.", "mit Herrn [NAME], Prof. Dr. [NAME]."),
     ("Call 317-555-1234 x12 or (317) 555-1234.", "Call [PHONE] or [PHONE]."),
     ("Tel.: 030/1234567, +49 30 1234567.", "Tel.: [PHONE], [PHONE]."),
     ("MRN: 1234567, accession CR-19-12345.", "MRN: [ID], accession [ID]."),
@@ -74,6 +75,7 @@ def test_what_the_image_shows_is_never_touched(text: str) -> None:
 PIECES = st.sampled_from([text for text, _ in HIDDEN] + KEPT) | st.text(max_size=30)
 
 
+@settings(max_examples=60)
 @given(st.lists(PIECES, max_size=6).map(" ".join))
 def test_all_but_the_hidden_spans_stays_and_every_place_leads_back(text: str) -> None:
     done = BOTH.scrub(text)
@@ -95,7 +97,21 @@ def test_all_but_the_hidden_spans_stays_and_every_place_leads_back(text: str) ->
 
 def test_no_text_takes_longer_than_its_length() -> None:
     """Patterns that try again and again would stand still on what a report may hold by accident."""
-    for piece in ("A. ", "Aa ", "1", "1.", "1 ", "Dr. ", "A-", "AAAA ", "Aa'", "discussed ", "name: A ", "1/", "St. "):
+    for piece in (
+        "A. ",
+        "Aa ",
+        "1",
+        "1.",
+        "1 ",
+        "Dr. ",
+        "A-",
+        "AAAA ",
+        "Aa'",
+        "discussed ",
+        "name: A ",
+        "1/",
+        "St. ",
+    ):
         times = []
         for length in (2_000, 8_000):
             text = (piece * length)[:length]
@@ -109,12 +125,13 @@ def test_own_rules_and_words_are_added_to_the_shipped_ones(tmp_path: Path) -> No
     own = tmp_path / "own.yaml"
     own.write_text(
         "words: {ward: [Maple, 'Elm \\d']}\nkeep: ['Maple leaf']\n"
-        "rules: [{kind: ward, pattern: '\\b{ward}\\b'}, {kind: badge, pattern: 'no (?P<hide>{number})', after: 'badge $'}]\n"
+        "rules:\n- {kind: ward, pattern: '\\b{ward}\\b'}\n"
+        "- {kind: badge, pattern: 'no (?P<hide>{number})', after: 'badge $'}\n"
     )
     scrubber = Scrubber(["en", str(own)])
     text = "Elm 3, Maple leaf sign, badge no 7, no 7, Dr. Smith"
     assert scrubber.scrub(text).text == "[WARD], Maple leaf sign, badge no [BADGE], no 7, Dr. [NAME]"
-    assert pickle.loads(pickle.dumps(scrubber)).scrub(text) == scrubber.scrub(text)
+    assert pickle.loads(pickle.dumps(scrubber)).scrub(text) == scrubber.scrub(text)  # noqa: S301
 
 
 @pytest.mark.parametrize(
