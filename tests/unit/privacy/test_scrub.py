@@ -58,6 +58,7 @@ KEPT = [
     "Swan-Ganz catheter, Dr. XXXX, XXXX-year-old, ___, Chiari, Kerley B lines.",
     "Mitralring 28 mm, Gallenweg 8 mm, Klinik: Husten, Herr Patient.",
     "Discussed with the referring physician, reviewed by Radiology, PATIENT: MALE.",
+    "INDICATION: TESTIS CA\nCOMPARISON: None. OA Knee, AA Dissection.",
     "Since 2017 unchanged. Grade 2 of 4. FEV1 2.34. 10000 HU. 0.5 mg.",
 ]
 
