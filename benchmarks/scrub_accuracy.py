@@ -1,12 +1,13 @@
-"""Recall and precision of scrubbing on reports with planted identifiers, and what it changes in Indiana reports
+"""Recall and precision of scrubbing on planted identifiers, and what it changes in Indiana reports
 
     pip install faker        # invents the names, addresses and numbers; its formats are not ours
     python benchmarks/scrub_accuracy.py [--reports 1000 --seed 0] [--show 20]
 
-Generated phantom reports (English) and sentences of our own (German) get six identifiers each, in sentences of
-two sets: those that the rules were written by, and those that were put aside until the rules were done. Recall is
-the share of planted identifiers of which no letter or digit is left; precision the share of what was hidden that
-touches a planted one. --show prints contexts of what is hidden in Indiana reports: keep them to yourself.
+Generated phantom reports (English) and sentences of our own (German) get six identifiers each, in sentences
+of two sets: those that the rules were written by, and those that were put aside until the rules were done.
+Recall is the share of planted identifiers of which no letter or digit is left; precision the share of what
+was hidden that touches a planted one. --show prints contexts of what is hidden in Indiana reports: keep them
+to yourself.
 """
 
 from __future__ import annotations
@@ -36,30 +37,60 @@ SLOT = re.compile(r"\{(\w+)\}")
 
 WRITTEN_BY = {
     "en": (
-        "Comparison is made to {date}.", "Discussed with Dr. {name} at {time} on {date}.", "MRN: {id}.",
-        "Electronically signed by {name}, M.D.", "Patient name: {name}.", "Accession number {id}.",
-        "Please call {phone}.", "{age}-year-old patient.", "Transferred from {hospital}.", "Lives at {address}.",
-        "Findings were communicated to {name} by telephone at {time}.", "Contact {email}.",
+        "Comparison is made to {date}.",
+        "Discussed with Dr. {name} at {time} on {date}.",
+        "MRN: {id}.",
+        "Electronically signed by {name}, M.D.",
+        "Patient name: {name}.",
+        "Accession number {id}.",
+        "Please call {phone}.",
+        "{age}-year-old patient.",
+        "Transferred from {hospital}.",
+        "Lives at {address}.",
+        "Findings were communicated to {name} by telephone at {time}.",
+        "Contact {email}.",
     ),
     "de": (
-        "Voraufnahme vom {date}.", "Rücksprache mit Dr. {name} um {time} Uhr.", "Sehr geehrter Herr {name},",
-        "Fall-Nr. {id}.", "Tel.: {phone}.", "{age}-jähriger Patient.", "Wohnhaft {address}.", "{hospital}.",
-        "Unterzeichnet von {name}.", "Kontakt {email}.",
+        "Voraufnahme vom {date}.",
+        "Rücksprache mit Dr. {name} um {time} Uhr.",
+        "Sehr geehrter Herr {name},",
+        "Fall-Nr. {id}.",
+        "Tel.: {phone}.",
+        "{age}-jähriger Patient.",
+        "Wohnhaft {address}.",
+        "{hospital}.",
+        "Unterzeichnet von {name}.",
+        "Kontakt {email}.",
     ),
-}  # fmt: skip
+}
 PUT_ASIDE = {
     "en": (
-        "Prior study dated {date} was reviewed.", "The resident, {name}, was present.", "Ref: {name}",
-        "Read by {name} and checked again at {time}.", "Account #{id} opened {date}.", "Next visit {date}.",
-        "Results paged to {name} ({phone}).", "Aged {age} years, from {address}.", "Seen at {hospital} in {date}.",
-        "{name} asked for this examination.", "Unit number {id}; fax {phone}.", "Questions to {email}, {name}.",
+        "Prior study dated {date} was reviewed.",
+        "The resident, {name}, was present.",
+        "Ref: {name}",
+        "Read by {name} and checked again at {time}.",
+        "Account #{id} opened {date}.",
+        "Next visit {date}.",
+        "Results paged to {name} ({phone}).",
+        "Aged {age} years, from {address}.",
+        "Seen at {hospital} in {date}.",
+        "{name} asked for this examination.",
+        "Unit number {id}; fax {phone}.",
+        "Questions to {email}, {name}.",
     ),
     "de": (
-        "Im Vergleich zum {date} unverändert.", "Zuweiser: {name}.", "Frau {name} wurde um {time} Uhr informiert.",
-        "Auftragsnummer: {id}.", "Rückfragen unter {phone}.", "Der Patient ist {age} Jahre alt.", "{name} bat darum.",
-        "Aus {address} verlegt.", "Verlegt aus {hospital}.", "gez. {name}",
+        "Im Vergleich zum {date} unverändert.",
+        "Zuweiser: {name}.",
+        "Frau {name} wurde um {time} Uhr informiert.",
+        "Auftragsnummer: {id}.",
+        "Rückfragen unter {phone}.",
+        "Der Patient ist {age} Jahre alt.",
+        "{name} bat darum.",
+        "Aus {address} verlegt.",
+        "Verlegt aus {hospital}.",
+        "gez. {name}",
     ),
-}  # fmt: skip
+}
 NO_LEAD = {"en": {"Ref: {name}", "{name} asked for this examination."}, "de": {"{name} bat darum."}}
 """Names that nothing announces: no rule of this kind can find them."""
 BODIES_DE = (
@@ -75,22 +106,31 @@ def inventors(language: str, seed: int) -> dict[str, Callable[[Random], str]]:
 
     fake = Faker({"en": "en_US", "de": "de_DE"}[language])
     Faker.seed(seed)
-    styles = {"en": ("%m/%d/%Y", "%B %d, %Y", "%d %b %Y", "%Y-%m-%d", "%m/%d/%y", "%b %Y"),
-              "de": ("%d.%m.%Y", "%d.%m.%y", "%Y-%m-%d", "%d.%m.")}[language]  # fmt: skip
+    styles = {
+        "en": ("%m/%d/%Y", "%B %d, %Y", "%d %b %Y", "%Y-%m-%d", "%m/%d/%y", "%b %Y"),
+        "de": ("%d.%m.%Y", "%d.%m.%y", "%Y-%m-%d", "%d.%m."),
+    }[language]
+    clocks = ("%H:%M", "%I:%M %p") if language == "en" else ("%H:%M",)
+    houses = ("Hospital", "Medical Center", "Memorial Hospital")
+    if language == "de":
+        houses = ("Klinikum", "Krankenhaus", "Universitätsklinikum")
     return {
         "date": lambda dice: fake.date_object().strftime(dice.choice(styles)),
-        "time": lambda dice: fake.time("%H:%M") if language == "de" else fake.time(dice.choice(("%H:%M", "%I:%M %p"))),
+        "time": lambda dice: fake.time(dice.choice(clocks)),
         "name": lambda dice: dice.choice((fake.last_name(), f"{fake.first_name()} {fake.last_name()}")),
-        "id": lambda dice: fake.bothify(dice.choice(("#######", "??-##-#####", "##########", "?######"))).upper(),
+        "id": lambda dice: fake.bothify(
+            dice.choice(("#######", "??-##-#####", "##########", "?######"))
+        ).upper(),
         "phone": lambda dice: fake.phone_number(),
         "email": lambda dice: fake.email(),
         "age": lambda dice: str(dice.randint(90, 104)),
         "address": lambda dice: fake.address().replace("\n", ", "),
         "hospital": lambda dice: (
-            f"{fake.last_name()} {dice.choice(('Hospital', 'Medical Center', 'Memorial Hospital'))}"
-            if language == "en" else f"{dice.choice(('Klinikum', 'Krankenhaus', 'Universitätsklinikum'))} {fake.city()}"
+            f"{fake.last_name()} {dice.choice(houses)}"
+            if language == "en"
+            else f"{dice.choice(houses)} {fake.city()}"
         ),
-    }  # fmt: skip
+    }
 
 
 def phantom(number: int, seed: int) -> str:
@@ -137,8 +177,8 @@ def measure(language: str, name: str, templates: tuple[str, ...], count: int, se
             missed[template] += bool(left)
         touches = [any(one.start < end and start < one.end for start, end, *_ in spans) for one in hidden]
         right, wrong = right + sum(touches), wrong + len(touches) - sum(touches)
-    print(f"\n{language}, {name}: {count} reports, recall {found.total() / of.total():.3f}, "
-          f"precision {right / (right + wrong):.3f} ({wrong} of {right + wrong} touch nothing planted)")  # fmt: skip
+    print(f"\n{language}, {name}: {count} reports, recall {found.total() / of.total():.3f}")
+    print(f"  precision {right / (right + wrong):.3f}: {wrong} of {right + wrong} touch nothing planted")
     for kind in sorted(of):
         print(f"  {kind:<22} {found[kind]:>5} of {of[kind]:>5}  {found[kind] / of[kind]:.3f}")
     if language == "en":
@@ -157,8 +197,8 @@ def indiana(show: int) -> None:
     changed = labels = verdicts = critical = 0
     seconds = characters = 0.0
     for row in rows:
-        text = (f"INDICATION: {row['indication']}\nCOMPARISON: {row['comparison']}\nFINDINGS: {row['findings']}\n"
-                f"IMPRESSION: {row['impression']}")  # fmt: skip
+        parts = ("indication", "comparison", "findings", "impression")
+        text = "\n".join(f"{part.upper()}: {row[part]}" for part in parts)
         started = time.process_time()
         done = scrubber.scrub(text)
         seconds += time.process_time() - started
@@ -173,9 +213,11 @@ def indiana(show: int) -> None:
         labels += labels_of(labeler.label(before), known) != labels_of(labeler.label(after), known)
         verdicts += consistency.check(before).verdict != consistency.check(after).verdict
         critical += criticality.decide("x", before).is_critical != criticality.decide("x", after).is_critical
-    print(f"\nIndiana: {len(rows)} reports, {changed} changed, {dict(kinds)}; of the changed ones "
-          f"{labels} have other labels, {verdicts} another verdict of consistency, {critical} of criticality; "
-          f"{1000 * seconds / len(rows):.2f} ms a report, {characters / seconds / 1000:.0f} characters a ms")  # fmt: skip
+    print(f"\nIndiana: {len(rows)} reports, {changed} changed {dict(kinds)}; of the changed ones")
+    print(f"  {labels} have other labels, {verdicts} are otherwise consistent, {critical} otherwise critical")
+    print(
+        f"  {1000 * seconds / len(rows):.2f} ms a report, {characters / seconds / 1000:.0f} characters a ms"
+    )
     for kind, where in contexts.items():
         for context in Random(0).sample(where, min(show, len(where))):
             print(f"  {kind:<9} {context}")

@@ -1,4 +1,4 @@
-"""A judge on another machine never sees an identifier; what it says of scrubbed text fits the report itself."""
+"""A judge on another machine sees no identifier; what it says of scrubbed text fits the report itself."""
 
 from __future__ import annotations
 
