@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 
 import pytest
 from tests.conftest import REPOSITORY
@@ -38,6 +40,11 @@ ALLOWED = {
 """File and deed -> why it may."""
 OWN_MODELS = "without trust_remote_code=False"
 """Tests load models that they have just made."""
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def name_of(node: ast.expr) -> str:
@@ -96,7 +103,7 @@ def test_nothing_is_loaded_that_could_run_code(folder: str) -> None:
         (str(path.relative_to(REPOSITORY)), what)
         for path in FILES
         if path.is_relative_to(REPOSITORY / folder)
-        for what in unsafe(ast.parse(path.read_text(encoding="utf-8")))
+        for what in unsafe(parsed(path))
         if folder != "tests" or not what.endswith(OWN_MODELS)
     }
     assert found == {entry for entry in ALLOWED if entry[0].startswith(f"{folder}/")}
@@ -143,7 +150,7 @@ def test_what_is_spread_into_a_loader_forbids_foreign_code() -> None:
         path
         for path in FILES
         if path.is_relative_to(REPOSITORY / "src")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.Call)
         and re.match(r"Auto\w+\.from_", name_of(node.func))
         and "trust_remote_code" not in {word.arg for word in node.keywords}

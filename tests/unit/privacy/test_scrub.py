@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.doc_blocks import blocks_of
 
 from radflow.errors import ConfigError
 from radflow.privacy.rules import load_rules
@@ -123,12 +124,10 @@ def test_no_text_takes_longer_than_its_length() -> None:
 
 
 def test_own_rules_and_words_are_added_to_the_shipped_ones(tmp_path: Path) -> None:
+    """Those of docs/privacy.md."""
     own = tmp_path / "own.yaml"
-    own.write_text(
-        "words: {ward: [Maple, 'Elm \\d']}\nkeep: ['Maple leaf']\n"
-        "rules:\n- {kind: ward, pattern: '\\b{ward}\\b'}\n"
-        "- {kind: badge, pattern: 'no (?P<hide>{number})', after: 'badge $'}\n"
-    )
+    (shown,) = (block.text for block in blocks_of("docs/privacy.md") if block.first == "words:")
+    own.write_text(shown, encoding="utf-8")
     scrubber = Scrubber(["en", str(own)])
     text = "Elm 3, Maple leaf sign, badge no 7, no 7, Dr. Smith"
     assert scrubber.scrub(text).text == "[WARD], Maple leaf sign, badge no [BADGE], no 7, Dr. [NAME]"
