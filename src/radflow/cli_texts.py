@@ -11,6 +11,7 @@ import typer
 from radflow.cli_options import IdColumn, OntologyName, Overrides, ReportColumn, Reports
 from radflow.config_file import load_config
 from radflow.errors import ConfigError, JudgeError
+from radflow.registry import names_in
 from radflow.terminal import console, print_result
 
 if TYPE_CHECKING:
@@ -196,6 +197,35 @@ def criticality(
             f"{len(found.pairs)} verdicts compared; {found.unmatched} labels have no verdict, "
             f"{found.empty} labels are empty"
         )
+
+
+@texts.command()
+def scrub(
+    source: Annotated[
+        Path, typer.Argument(help="CSV, JSONL, Parquet, a .txt file, or a folder of .txt files.")
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help=".csv, .tsv, .jsonl, .txt, or a folder to write.")],
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="A column that holds text; again for more. Else report, findings, impression."),
+    ] = None,
+    rules: Annotated[
+        str, typer.Option(help="en, de, or .yaml files of your own, with commas: docs/privacy.md.")
+    ] = "en,de",
+) -> None:
+    """Replace names, dates, numbers and places in reports by their kind: [NAME], [DATE]. Not all are found.
+
+    Example: radflow scrub reports.csv -o scrubbed.csv --column report
+    """
+    from radflow.privacy.scrub import Scrubber
+    from radflow.privacy.scrub_file import scrub_file
+
+    counts = scrub_file(source, out, Scrubber(names_in(rules)), columns=column or ())
+    console.print(f"{counts} -> {out}", markup=False, soft_wrap=True)
+    if counts.untouched:
+        others = ", ".join(counts.untouched)
+        console.print(f"columns that were not looked at: {others}", markup=False, soft_wrap=True)
+    console.print("rules don't find everything: read docs/privacy.md before you give the output away")
 
 
 def _tell_what_was_asked(judge: Judge) -> None:

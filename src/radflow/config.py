@@ -228,6 +228,8 @@ def settings_of(config: RunConfig, *sections: str) -> dict[str, Any]:
     settings = {name: dumped[name] for name in sections}
     if any(name in sections and asks(config) for name, asks in ASKS_JUDGE.items()):
         settings["judge"] = {name: dumped["judge"][name] for name in DECIDING_OF_JUDGE}
+        if config.judge.scrubs:  # a judge that reads other words may decide otherwise
+            settings["judge"]["scrub_rules"] = dumped["judge"]["scrub_rules"]
     return settings
 
 

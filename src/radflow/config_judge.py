@@ -49,6 +49,13 @@ class JudgeConfig(Section):
     allow_remote: bool = Field(
         False, description="Let report text leave this machine, to a base_url that is not loopback."
     )
+    scrub: bool = Field(
+        True,
+        description="Hide names, dates and numbers from a server that is not loopback, by radflow scrub.",
+    )
+    scrub_rules: tuple[ModelName, ...] = Field(
+        ("en", "de"), description="By which rules: en, de, or .yaml files of your own (./ or / in front)."
+    )
     api_key_env: str = Field(
         "RADFLOW_JUDGE_KEY",
         pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
@@ -107,6 +114,11 @@ class JudgeConfig(Section):
                 "say judge.allow_remote: true if it may be sent there"
             )
         return self
+
+    @property
+    def scrubs(self) -> bool:
+        """Whether texts are scrubbed before the judge sees them."""
+        return self.scrub and not is_loopback(self.base_url)
 
 
 class AnnotateConfig(Section):

@@ -13,6 +13,7 @@ from typing import IO, Any, Generic, Self, TypeVar
 from pydantic import ValidationError
 
 from radflow.errors import RunError
+from radflow.owner_only import make_private
 from radflow.records import Record
 
 R = TypeVar("R", bound=Record)
@@ -27,11 +28,16 @@ def write_text_atomically(path: Path, text: str) -> None:
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[IO[str]]:
-    """A file to write, which takes the name ``path`` when all of it is on disk; on an error it vanishes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """A file to write, which takes the name ``path`` when all of it is on disk; on an error it vanishes.
+
+    Only its owner may read it, nor folders that are made for it.
+    """
+    make_private(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as handle:
+        temporary.unlink(missing_ok=True)  # of a killed process that had the same number
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as handle:
             yield handle
             handle.flush()
             os.fsync(handle.fileno())
@@ -81,8 +87,10 @@ class _GrowingFile:
     _handle: IO[bytes]
 
     def _mend(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        """Make the file, for its owner alone, or cut a torn last line off it."""
+        make_private(path.parent)
         cut_torn_line(path)
+        path.touch(mode=0o600)
 
     def _write(self, lines: bytes) -> None:
         self._handle.write(lines)

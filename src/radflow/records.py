@@ -19,9 +19,12 @@ field of its own in the source (a column, an XML label), or not at all."""
 
 
 class Record(BaseModel):
-    """Frozen, and refuses unknown fields, so that a file of another version is noticed when it is read."""
+    """Frozen, and refuses unknown fields, so that a file of another version is noticed when it is read.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Its errors don't show what was read: that may be a report.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 SectionName = Literal[

@@ -25,6 +25,7 @@ from typing import Any, Literal, TypeVar
 
 from radflow.errors import RunError
 from radflow.jsonl import read_jsonl, write_json
+from radflow.owner_only import make_private, private_files
 from radflow.records import Record
 
 R = TypeVar("R", bound=Record)
@@ -47,14 +48,16 @@ class RunDir:
     def open(cls, root: Path) -> Iterator[RunDir]:
         """Create the folder (readable by its owner only: reports are patient data) and lock it.
 
-        An existing folder is closed to others too, and rid of what killed processes had half written.
+        An existing folder is closed to others too, and rid of what killed processes had half written. While
+        it is open, whatever this process makes anywhere is its owner's alone.
 
         Raises:
             RunError: another process works in it, or it can't be written.
         """
         try:
-            root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock = (root / LOCK).open("a+")
+            make_private(root)
+            with private_files():
+                lock = (root / LOCK).open("a+")
         except OSError as error:
             raise _not_writable(root, error) from None
         with lock:
@@ -75,7 +78,8 @@ class RunDir:
                 _sweep_torn_writes(root)
             except OSError as error:
                 raise _not_writable(root, error) from None
-            yield cls(root)
+            with private_files():
+                yield cls(root)
 
     def path(self, name: str) -> Path:
         return self.root / name

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2] / "src" / "radflow"
 ORDER = (
-    {"records", "errors"},
+    {"records", "errors", "owner_only"},
     {"config_types", "processes"},
     {"config_data", "config_engine", "config_judge", "config_model", "config_training"},
     {"config_scoring"},
@@ -18,6 +18,7 @@ ORDER = (
     {"config_file", "run_dir", "engine_ray"},
     {"engine", "config_page"},
     {"data"},
+    {"privacy"},
     {"clinical"},
     {"metrics"},
     {"rewards"},

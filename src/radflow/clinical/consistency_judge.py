@@ -12,6 +12,7 @@ from radflow.clinical.consistency import NOT_APPLICABLE, LabelConsistency, has_b
 from radflow.clinical.judge import Judge, Result
 from radflow.clinical.judge_questions import JudgeFailure, Question, consistency_question
 from radflow.clinical.judge_verdicts import ConsistencyVerdict, Problem, find_verbatim
+from radflow.privacy.scrub import Scrubbed
 from radflow.records import Conflict, Consistency, Report
 
 WINDOW = 2048
@@ -49,7 +50,19 @@ class JudgeConsistency:
             )
             answers = self._judge.ask_all(asked)
             for (_, report), verdict in zip(window, known, strict=True):
-                yield _verdict(next(answers), report) if verdict is None else verdict
+                yield self._verdict(next(answers), report) if verdict is None else verdict
+
+    def _verdict(self, result: Result[ConsistencyVerdict], report: Report) -> Verdict:
+        if isinstance(result, JudgeFailure):
+            return result
+        findings, impression = (
+            self._judge.shown(section or "") for section in (report.findings, report.impression)
+        )
+        return Consistency(
+            verdict=result.verdict.verdict,
+            problems=tuple(_conflict(problem, findings, impression) for problem in result.verdict.problems),
+            source=result.judge,
+        )
 
     def _known(self, report: Report) -> Consistency | None:
         """The verdict that needs no judge, if there is one."""
@@ -65,30 +78,21 @@ def _question(study_id: str, report: Report) -> Question[ConsistencyVerdict]:
     return consistency_question(study_id, findings=report.findings or "", impression=report.impression or "")
 
 
-def _verdict(result: Result[ConsistencyVerdict], report: Report) -> Verdict:
-    if isinstance(result, JudgeFailure):
-        return result
-    return Consistency(
-        verdict=result.verdict.verdict,
-        problems=tuple(_conflict(problem, report) for problem in result.verdict.problems),
-        source=result.judge,
-    )
-
-
-def _conflict(problem: Problem, report: Report) -> Conflict:
+def _conflict(problem: Problem, findings: Scrubbed, impression: Scrubbed) -> Conflict:
     return Conflict(
         kind=problem.kind,
         label=problem.label,
-        findings_span=_span(problem.findings_quote, report.findings),
-        impression_span=_span(problem.impression_quote, report.impression),
+        findings_span=_span(problem.findings_quote, findings),
+        impression_span=_span(problem.impression_quote, impression),
     )
 
 
-def _span(quote: str | None, section: str | None) -> tuple[int, int] | None:
-    """Where a quote stands; ``None`` where it can't be told, as a few letters grow when they are lowered."""
-    if quote is None or section is None:
+def _span(quote: str | None, section: Scrubbed) -> tuple[int, int] | None:
+    """Where a quote stands in the section as it came; ``None`` where it can't be told, as a few letters grow
+    when they are lowered."""
+    if quote is None:
         return None
-    span = find_verbatim(quote, section)
-    if span is None and len(section.lower()) == len(section):
-        span = find_verbatim(quote.lower(), section.lower())
-    return span
+    span = find_verbatim(quote, section.text)
+    if span is None and len(section.text.lower()) == len(section.text):
+        span = find_verbatim(quote.lower(), section.text.lower())
+    return None if span is None else section.span_before(*span)

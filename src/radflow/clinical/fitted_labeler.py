@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 from radflow.clinical.chexpert_classes import LabelValue
 from radflow.clinical.fitted_card import CardKind
 from radflow.clinical.fitted_text import TextReader, TextSettings
+from radflow.owner_only import make_private, private_files
 from radflow.records import Record
 
 CARD, WEIGHTS = "labeler.json", "weights.safetensors"
@@ -132,9 +133,10 @@ class FittedLabeler:
 
         from radflow.jsonl import write_json
 
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
         temporary = folder / f".{WEIGHTS}.tmp"
-        temporary.write_bytes(save({"weights": self.weights, "bias": self.bias}))
+        with private_files():
+            temporary.write_bytes(save({"weights": self.weights, "bias": self.bias}))
         temporary.replace(folder / WEIGHTS)
         write_json(folder / CARD, {**KIND.head, **card, "labeler": self.model.model_dump(mode="json")})
 

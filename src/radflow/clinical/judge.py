@@ -10,10 +10,11 @@ and started again asks for none of them twice.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import closing
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +25,7 @@ from radflow.clinical.judge_questions import Answer, JudgeFailure, Question, V, 
 from radflow.clinical.judge_session import Session
 from radflow.clinical.judge_tally import Tally
 from radflow.config import JudgeConfig
+from radflow.privacy.scrub import Scrubbed, Scrubber
 from radflow.terminal import progress_bar
 
 Result = Answer[V] | JudgeFailure
@@ -36,15 +38,26 @@ WINDOW_PER_CONNECTION = 16
 class Judge:
     """A judge for one run. Give each thread its own; processes may share the cache folder.
 
+    A judge on another machine is shown texts without what `radflow.privacy` takes for identifiers
+    (judge.scrub): its verdicts quote these texts, and its kept answers are found by them.
+
     Attributes:
         tally: what was asked, answered and spent so far.
+
+    Raises:
+        ConfigError: unknown or broken rules of scrubbing.
     """
 
     def __init__(self, config: JudgeConfig, *, cache: Path) -> None:
         self.config = config
         self.cache = AnswerCache(config.cache or cache)
-        self.tally = Tally()
+        self._scrubber = Scrubber(config.scrub_rules) if config.scrubs else None
+        self.tally = Tally(scrubbed=None if self._scrubber is None else Counter())
         self._breaker = Breaker(window=config.breaker_window, share=config.breaker_share)
+
+    def shown(self, text: str) -> Scrubbed:
+        """A text as this judge gets to see it, and how its places lead back."""
+        return Scrubbed(text) if self._scrubber is None else self._scrubber.scrub(text)
 
     def ask_all(
         self, questions: Iterable[Question[V]], *, label: str | None = None, total: int | None = None
@@ -94,12 +107,22 @@ class Judge:
                         break
                     if any(item.task != batch[0].task for item in batch):
                         raise ValueError("the candidates of a group must share their task")
+                    batch = [self._as_shown(item) for item in batch]
                     kept = self._kept(batch, is_group)
                     pending.append(session.submit(batch, is_group=is_group) if kept is None else kept)
                 if not pending:
                     return
                 head = pending.popleft()
                 yield head if isinstance(head, list) else _outcome(head, session.stopped)
+
+    def _as_shown(self, question: Question[V]) -> Question[V]:
+        """The question with its texts as the judge gets to see them; what that hides is counted."""
+        if self._scrubber is None or self.tally.scrubbed is None:
+            return question
+        payload = {name: self._scrubber.scrub(text) for name, text in question.payload.items()}
+        for scrubbed in payload.values():
+            self.tally.scrubbed.update(scrubbed.counts)
+        return replace(question, payload={name: scrubbed.text for name, scrubbed in payload.items()})
 
     def _kept(self, batch: Sequence[Question[V]], is_group: bool) -> list[Result[V]] | None:
         """The results when all of them are known: neither loop nor connection is needed then."""

@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from radflow.clinical.judge_questions import Question, V, checked, version_of
 from radflow.config import JudgeConfig
 from radflow.errors import JudgeError
+from radflow.owner_only import make_private
 from radflow.records import Record
 
 T = TypeVar("T")
@@ -89,7 +90,7 @@ class AnswerCache:
         return connection
 
     def _open(self) -> sqlite3.Connection:
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(self.folder)
         self.folder.chmod(0o700)
         path = self.folder / "answers.sqlite"
         path.touch(mode=0o600)  # SQLite gives its side files the same mode

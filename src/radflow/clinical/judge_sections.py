@@ -16,6 +16,7 @@ from radflow.clinical.judge_questions import JudgeFailure, Question, sections_qu
 from radflow.clinical.judge_verdicts import SectionsVerdict, section_spans
 from radflow.data.sources import SourceStudy
 from radflow.data.sources.checks import missing_section
+from radflow.privacy.scrub import Scrubbed
 from radflow.records import LeftOut, Report
 
 
@@ -46,7 +47,7 @@ def split_reports(
         if isinstance(result, JudgeFailure):
             yield study_id, report, result
         else:
-            yield study_id, with_sections(report, result.verdict), None
+            yield study_id, with_sections(report, result.verdict, judge.shown(report.text)), None
     for study_id, report in waiting:
         yield study_id, report, None
 
@@ -56,12 +57,18 @@ def needs_judge(report: Report) -> bool:
     return report.findings is None and report.impression is None and bool(report.text.strip())
 
 
-def with_sections(report: Report, verdict: SectionsVerdict) -> Report:
-    """The report with the sections that the verdict names, cut from its own text."""
-    spans = section_spans(verdict, report.text)
+def with_sections(report: Report, verdict: SectionsVerdict, shown: Scrubbed | None = None) -> Report:
+    """The report with the sections that the verdict names, cut from its own text.
+
+    Args:
+        shown: its text as the judge saw it, if that was scrubbed.
+    """
+    shown = shown or Scrubbed(report.text)
+    spans = section_spans(verdict, shown.text)
     if isinstance(spans, str):
         return report
-    texts = {name: report.text[start:end] for name, (start, end) in spans.items()}
+    own = {name: shown.span_before(*span) for name, span in spans.items()}
+    texts = {name: report.text[start:end] for name, (start, end) in own.items()}
     found_by = {f"{name}_found_by": "judge" for name in texts}
     return report.model_copy(update={**texts, **found_by})
 

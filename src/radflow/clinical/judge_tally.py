@@ -21,6 +21,7 @@ class Tally:
         requests, retries: what went over the wire; requests include retries and repairs.
         prompt_tokens, completion_tokens: as the server counts them, unusable answers included.
         unmetered: completions whose server told no usage; tokens and cost lack them.
+        scrubbed: identifiers hidden from the judge, by kind; ``None`` where nothing is scrubbed.
     """
 
     answered: int = 0
@@ -32,6 +33,7 @@ class Tally:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     unmetered: int = 0
+    scrubbed: Counter[str] | None = None
 
     def cost(self, config: JudgeConfig) -> float:
         """Price of the metered tokens, in the currency of the settings."""
@@ -45,9 +47,11 @@ class Tally:
             f"judge {config.model}: {self.answered} answered ({self.cached} kept from before), "
             f"{self.failures.total()} failed{f' ({failed})' if failed else ''}, {self.requests} requests, "
             f"{self.prompt_tokens + self.completion_tokens} tokens, cost {self.cost(config):.4f}"
+            f"{'' if self.scrubbed is None else f', {self.scrubbed.total()} identifiers hidden from it'}"
         )
 
     def summary(self, config: JudgeConfig) -> dict[str, Any]:
         """Plain values for a manifest."""
-        counts = {name: value for name, value in vars(self).items() if name != "failures"}
-        return counts | {"failures": dict(sorted(self.failures.items())), "cost": round(self.cost(config), 6)}
+        counts = {name: value for name, value in vars(self).items() if name not in ("failures", "scrubbed")}
+        told = counts | {"failures": dict(sorted(self.failures.items())), "cost": round(self.cost(config), 6)}
+        return told if self.scrubbed is None else told | {"scrubbed": dict(sorted(self.scrubbed.items()))}

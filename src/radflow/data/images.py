@@ -88,7 +88,6 @@ def fit_within(image: Pixels, *, long_side: int) -> Pixels:
 
 def write_png(image: Pixels, path: Path) -> None:
     """`image` (height, width, 3) to a PNG file, greyscale if the channels are equal; whole or not at all."""
-    # Not tempfile: its files are private to the user, and stay so after the replacement.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         _picture(image).save(temporary, format="PNG", compress_level=1)

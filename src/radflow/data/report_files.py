@@ -15,6 +15,7 @@ from radflow.data.sections import parse_report, render_report
 from radflow.data.sources.checks import field_text, id_text, is_empty
 from radflow.data.tables import SUFFIXES, read_rows, require_columns, table_suffix
 from radflow.errors import DataError
+from radflow.owner_only import make_private
 from radflow.records import Report
 from radflow.terminal import with_late_bar
 
@@ -176,10 +177,15 @@ def _folder_rows(path: Path) -> Iterator[_Row]:
             next_step="Give a folder with one .txt per report.",
         )
     for file in sorted(files, key=lambda file: file.stem):
-        yield str(file), file.stem, _read_text(file)
+        yield str(file), file.stem, read_text(file)
 
 
-def _read_text(file: Path) -> str:
+def read_text(file: Path) -> str:
+    """The text of a .txt file.
+
+    Raises:
+        DataError: not UTF-8, or unreadable.
+    """
     try:
         return file.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -244,7 +250,7 @@ def whole_file(out: Path, *, source: Path) -> Iterator[Callable[[bytes], int]]:
         )
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+        make_private(out.parent)
         partial.unlink(missing_ok=True)  # of a killed process that had the same number
         try:
             with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:

@@ -15,6 +15,7 @@ from radflow.delivery.writing import save_settings, settings_of_run
 from radflow.errors import RunError
 from radflow.jsonl import write_text_atomically
 from radflow.models.vlm import Policy, pick_dtype
+from radflow.owner_only import make_private, private_files
 
 CARD = "README.md"
 
@@ -46,8 +47,9 @@ def export_model(root: Path, out: Path, *, wanted: str | None = None, dtype: str
     partial = out.with_name(f".{out.name}.unfinished")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        partial.mkdir(parents=True, mode=0o700)
-        _write(policy, finished, partial, name=out.name)
+        make_private(partial)
+        with private_files():
+            _write(policy, finished, partial, name=out.name)
         _publish(partial, out)
     except OSError as error:
         what = f"the folder can't be written: {error.strerror or type(error).__name__}"

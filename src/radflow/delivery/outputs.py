@@ -21,6 +21,7 @@ from radflow.delivery.structured_report import sr_bytes, structured_report
 from radflow.delivery.written import WrittenReport, as_text
 from radflow.errors import ConfigError, RunError
 from radflow.jsonl import Appender, write_jsonl
+from radflow.owner_only import make_private
 from radflow.records import LeftOut
 from radflow.registry import nearest
 from radflow.terminal import print_result
@@ -143,7 +144,7 @@ class ReportFolder:
 
     def __enter__(self) -> Self:
         try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private(self.folder)
         except OSError as error:
             raise RunError(
                 f"the output folder can't be made: {error.strerror or type(error).__name__}",
@@ -174,9 +175,7 @@ class ReportFolder:
 
     def finish(self, left_out: Iterable[LeftOut]) -> None:
         """List what could not be used this time."""
-        path = self.folder / LEFT_OUT
-        write_jsonl(path, left_out)
-        path.chmod(0o600)
+        write_jsonl(self.folder / LEFT_OUT, left_out)
 
     def _path(self, study_id: str) -> Path | None:
         suffix = SUFFIXES[self.kind]
@@ -252,7 +251,7 @@ def _origin_of(report: WrittenReport, study: GivenStudy, allow_missing_preamble:
 
 def _open_private(path: Path) -> None:
     """Make the file, or check that it is one of ours before its torn last line is cut off."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private(path.parent)
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
     path.chmod(0o600)
     with path.open("rb") as handle:

@@ -73,7 +73,7 @@ def model_shape(config: RunConfig) -> Shape:
     register()
     architecture_config = _architecture_of(model)
     with torch.device("meta"):
-        whole: Any = AutoModelForImageTextToText.from_config(architecture_config)
+        whole: Any = AutoModelForImageTextToText.from_config(architecture_config, trust_remote_code=False)
     counts: dict[Part, int] = {"vision": 0, "connector": 0, "language": 0}
     for name, parameter in whole.named_parameters():
         counts[part_of(name)] += parameter.numel()

@@ -64,7 +64,7 @@ def make_efficientnet_smollm2(
     """
     lite0, gguf, _ = require(LITE0, SMOLLM2, GGUF)
     language = load_gguf(gguf)
-    own = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    own = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, trust_remote_code=False)
     specials = (PAD, START, END)
     kept = list(range(len(own)))
     if not config.whole_vocabulary:

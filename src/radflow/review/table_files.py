@@ -18,6 +18,7 @@ from radflow.errors import RunError
 from radflow.jsonl import write_json, write_text_atomically
 from radflow.metrics.agreement import Agreed
 from radflow.metrics.triage import Rate
+from radflow.owner_only import make_private
 from radflow.records import Interval
 from radflow.reporting.view import Table as Cells
 from radflow.review.answers import TASKS, all_answers
@@ -45,7 +46,7 @@ def table_of_run(root: Path, out: Path) -> list[Table]:
     found = review_table(read_material(root), answers)
     tables = cells(found)
     try:
-        out.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(out)
         write_json(out / "table.json", as_json(found))
         write_text_atomically(out / "table.md", as_markdown(found))
         write_text_atomically(out / "labels.csv", labels_csv(found))

@@ -13,6 +13,7 @@ from typing import Any
 from radflow.config import MADE_MODELS, RunConfig, settings_of
 from radflow.errors import ConfigError, DataError, ModelError, RunError
 from radflow.metrics.registry import find_metrics
+from radflow.privacy.rules import load_rules
 from radflow.processes import is_first, process_count
 from radflow.rewards.scorers import check_settings
 from radflow.run_dir import PROGRESS, RunDir, listing_hash, stage_identity
@@ -73,8 +74,10 @@ def require_known_names(config: RunConfig, stages: Sequence[str]) -> None:
     """What the last stages are told to use is known, before the first ones take hours.
 
     Raises:
-        ConfigError: an unknown metric or reader.
+        ConfigError: an unknown metric or reader, or rules of scrubbing that can't be used.
     """
+    if config.judge.scrubs:
+        load_rules(config.judge.scrub_rules)
     if "rft" in stages:
         check_settings(config.reward, config.judge)
     if "evaluate" in stages:

@@ -66,7 +66,7 @@ def _make(folder: Path, config: RunConfig, run: RunDir, train: Sequence[Study]) 
 
 def _check_positions(folder: Path, config: RunConfig, train: Sequence[Study]) -> None:
     """Refuse a model whose longest sequence is shorter than what it will be trained on."""
-    processor = AutoProcessor.from_pretrained(folder)
+    processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
     patches = (config.model.tiny.image_size // config.model.tiny.patch_size) ** 2
     longest = 0
     for study in train:

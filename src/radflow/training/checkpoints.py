@@ -38,7 +38,7 @@ class CheckpointLoading(Trainer):
     def _load_weights(self, checkpoint: str) -> None:
         model: Any = self.model
         saved = AutoModelForImageTextToText.from_pretrained(
-            checkpoint, dtype=model.dtype, use_safetensors=True
+            checkpoint, dtype=model.dtype, use_safetensors=True, trust_remote_code=False
         )
         model.load_state_dict(saved.state_dict())
 
