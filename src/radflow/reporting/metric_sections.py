@@ -8,9 +8,11 @@ from typing import Any
 from markupsafe import Markup
 
 from radflow.reporting.names import (
+    BASELINES,
     HEADLINES,
     LABEL_CHARTS,
     SAMPLED,
+    TRAINED_FIRST,
     flat,
     in_order,
     metric_key,
@@ -28,6 +30,8 @@ Metrics = Mapping[str, Mapping[str, Any]]
 """Metric -> value, low, high, studies (and p)."""
 CLEAR, UNCLEAR = 2, 5
 """Looks of marks: the interval excludes 0, or doesn't."""
+RIGHTNESS = ("report/truth-f1", "report/rules-label-f1", "report/lexicon-graph-partial", "report/rouge-l")
+"""What says best whether reports are right, the best-founded first."""
 UNKNOWN_SHOWN = 8
 """How many metrics are drawn of a summary that holds none of the headlines."""
 
@@ -246,3 +250,38 @@ def gains_in_words(files: RunFiles) -> str:
         rest = [f"No clear difference in {open_ones} of {len(keys)} measures"] if open_ones else []
         return ". ".join([*told, *rest]) + "."
     return ""
+
+
+def against_baselines(files: RunFiles) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+    """For the first screen: is the last trained model right more often than a report copied from the training
+    set? A verdict, and the values of the best-founded measure that all of them have; empty where none has.
+    """
+    systems = {name: flat(table) for name, table in files.summary.get("systems", {}).items()}
+    model = next((name for name in ("rft", *TRAINED_FIRST) if name in systems), None)
+    copied = [name for name in BASELINES if name in systems]
+    if model is None or not copied:
+        return (), ()
+    for key in RIGHTNESS:
+        values = {name: systems[name].get(key, {}) for name in (model, *copied)}
+        if all(value.get("value") is not None for value in values.values()):
+            shown = tuple((system_name(name), _unsigned(value)) for name, value in values.items())
+            return (_ahead(values.pop(model), values), f"{metric_name(key)}:"), shown
+    return (), ()
+
+
+def _ahead(mine: Mapping[str, Any], copied: Mapping[str, Mapping[str, Any]]) -> str:
+    """Higher is better in all measures of `RIGHTNESS`."""
+    better = [system_name(name) for name, value in copied.items() if value["value"] >= mine["value"]]
+    if better:
+        verb = "is" if len(better) == 1 else "are"
+        return f"No: {' and '.join(better)} {verb} as good or better. Gains over SFT say little then."
+    ends = [value.get("high") for value in copied.values()]
+    if mine.get("low") is None or None in ends:
+        return "Yes."
+    is_apart = mine["low"] > max(float(end) for end in ends if end is not None)
+    return "Yes, and the intervals are apart." if is_apart else "Yes, but the intervals overlap."
+
+
+def _unsigned(value: Mapping[str, Any]) -> str:
+    interval = f" [{value['low']:.3f}, {value['high']:.3f}]" if value.get("low") is not None else ""
+    return f"{value['value']:.3f}{interval}"

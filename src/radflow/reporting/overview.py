@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from radflow.reporting.metric_sections import gains, gains_in_words
+from radflow.reporting.metric_sections import against_baselines, gains, gains_in_words
 from radflow.reporting.run_files import RunFiles
 from radflow.reporting.scales import short
-from radflow.reporting.training_sections import verdict
+from radflow.reporting.training_sections import signature_names, verdict
 from radflow.reporting.view import Section, Table
 
 SOURCES = {"phantoms": "generated phantoms", "iu_xray": "Indiana University chest X-rays", "table": "a table"}
@@ -17,22 +17,22 @@ SOURCES = {"phantoms": "generated phantoms", "iu_xray": "Indiana University ches
 
 @dataclass(frozen=True)
 class Tile:
-    """A heading with a few short lines, and rows of a name and a value; a wide one takes the room of two."""
+    """A heading with a few short lines, and rows of a name and a value."""
 
     title: str
     lines: tuple[str, ...]
     rows: tuple[tuple[str, str], ...] = ()
-    is_wide: bool = False
 
 
 def tiles(files: RunFiles) -> tuple[Tile, ...]:
-    """Data, model, training, gain, signatures."""
+    """What came of it, first whether it beats what needs no training; then data, model and training."""
     found = [
+        Tile("Better than a copied report?", *against_baselines(files)),
+        Tile("Gain over SFT", _gain(files), tuple(gains(files))),
+        Tile("Failure signatures", (verdict(files), *signature_names(files))),
         Tile("Data", data_lines(files)),
         Tile("Model", _model(files)),
         Tile("Training", training_lines(files)),
-        Tile("Gain over SFT", _gain(files), rows=tuple(gains(files)), is_wide="rft" in files.stages),
-        Tile("Failure signatures", (verdict(files),)),
     ]
     return tuple(tile for tile in found if tile.lines)
 
@@ -73,13 +73,17 @@ def training_lines(files: RunFiles) -> tuple[str, ...]:
     sft, rft = files.facts("sft"), files.facts("rft")
     lines = []
     if "steps" in sft:
-        lines.append(f"SFT: {sft['steps']} steps on {sft.get('train_studies', '?')} studies")
+        lines.append(f"SFT (supervised): {sft['steps']} steps on {sft.get('train_studies', '?')} studies")
     if sft.get("best_validation_loss") is not None:
         lines.append(f"best validation loss {short(sft['best_validation_loss'])}")
     if "rft" in files.stages:
         settings: Mapping[str, Any] = _config(files, "rft").get("rft", {})
         steps = rft.get("steps", settings.get("steps", "?"))
-        lines.append(f"RFT: {str(settings.get('algorithm', '')).upper()}, {steps} steps".replace(" ,", ""))
+        lines.append(
+            f"RFT (reinforcement): {str(settings.get('algorithm', '')).upper()}, {steps} steps".replace(
+                " ,", ""
+            )
+        )
     return tuple(lines)
 
 

@@ -171,6 +171,11 @@ def verdict(files: RunFiles) -> str:
     return f"{len(found)} failure signature{'s' * (len(found) != 1)} seen"
 
 
+def signature_names(files: RunFiles) -> tuple[str, ...]:
+    """Of the failure signatures that were seen, those that have a name."""
+    return tuple(str(row["name"]) for row in signatures(files) or () if "name" in row)
+
+
 def _cell(value: object) -> str:
     if value is None:
         return "–"

@@ -40,6 +40,9 @@ NAMES: dict[str, Sequence[str]] = {
 """Setting of data.table -> what its column is usually called, the likeliest first."""
 IMAGE_NAME = re.compile(r"image|img|png|jpe?g|dicom|dcm|picture|path|file|frontal|lateral", re.IGNORECASE)
 IMAGE_FILE = re.compile(r"\.(png|jpe?g|dcm|dicom)\b", re.IGNORECASE)
+ID_CELL = re.compile(r"(?=\S*\d)\S{1,80}")
+"""Words, and so reports and people's names, are no ids: ids go to logs, errors and names of files."""
+PERSONAL = re.compile(r"name|birth|dob|date|phone|address|insurance|ssn", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -146,9 +149,13 @@ def columns_of(rows: Sequence[Row], *, where: str) -> dict[str, Any]:
     for setting, names in NAMES.items():
         if (column := _named(columns, names)) is not None:
             found[setting] = column
+    repeated = None
     if "id_column" not in found or not _is_unique(rows, found["id_column"]):
-        unique = (column for column in columns if column != found.get("id_column") and _is_id(rows, column))
-        found["id_column"] = next(unique, None)
+        repeated = found.get("id_column")
+        known = set(found.values())
+        found["id_column"] = next(
+            (name for name in columns if name not in known and _is_id(rows, name)), None
+        )
     if "findings_column" in found or "impression_column" in found:
         found["report_column"] = None
     taken = set(found.values())
@@ -166,7 +173,8 @@ def columns_of(rows: Sequence[Row], *, where: str) -> dict[str, Any]:
     ]
     if lacking:
         raise DataError(
-            f"no column for {' and for '.join(lacking)} is recognised among {', '.join(columns)}",
+            f"no column for {' and for '.join(lacking)} is recognised among {', '.join(columns)}"
+            + (f"; {repeated} has repeated or empty cells" if repeated and not found["id_column"] else ""),
             where=where,
             next_step="Rename columns, or write the config yourself: radflow config show data.table",
         )
@@ -185,10 +193,11 @@ def _is_unique(rows: Sequence[Row], column: str) -> bool:
 
 
 def _is_id(rows: Sequence[Row], column: str) -> bool:
-    """Short, unique, and no path: what can stand for a study without saying anything of it."""
+    """Unique, one word with a digit, no path: what can stand for a study without saying anything of it."""
     cells = [row.get(column) for row in rows]
-    is_short = all(isinstance(cell, str | int) and 0 < len(str(cell)) <= 80 for cell in cells)
-    return is_short and _is_unique(rows, column) and not _holds_images(rows, column)
+    is_word = all(isinstance(cell, str | int) and ID_CELL.fullmatch(str(cell)) for cell in cells)
+    is_nobody = not PERSONAL.search(column)
+    return is_word and is_nobody and _is_unique(rows, column) and not _holds_images(rows, column)
 
 
 def _holds_images(rows: Sequence[Row], column: str) -> bool:

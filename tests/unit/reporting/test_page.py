@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.unit.reporting.made_run import ALL, HOSTILE, SFT_ONLY, STUDIES, make_run, write_rows
+from tests.unit.reporting.made_run import ALL, HOSTILE, SFT_ONLY, STUDIES, interval, make_run, write_rows
 
 from radflow.data.images import write_png
 from radflow.errors import RunError
@@ -212,12 +212,38 @@ def test_inert_clip_is_told(own: Path) -> None:
     assert told not in Page(render(own)).text
 
 
+@pytest.mark.parametrize(
+    ("rft", "nearest", "told"),
+    [
+        (0.30, 0.50, "No: nearest image is as good or better."),
+        (0.30, 0.30, "No: nearest image is as good or better."),
+        (0.10, 0.30, "No: nearest image and most frequent report are as good or better."),
+        (0.32, 0.30, "Yes, but the intervals overlap."),
+        (0.60, 0.50, "Yes, and the intervals are apart."),
+    ],
+)
+def test_the_first_screen_says_whether_copying_would_do(
+    own: Path, rft: float, nearest: float, told: str
+) -> None:
+    summary = json.loads((own / "summary.json").read_text())
+    for name, value in (("rft", rft), ("nearest image", nearest), ("most frequent", 0.2)):
+        scores = {"all": {"report": {"rules-label-f1": interval(value)}}}
+        summary["systems"][name] = {"scores": scores, "per_label": {}}
+    (own / "summary.json").write_text(json.dumps(summary))
+    overview = Page(render(own)).text.partition("Gain over SFT")[0]  # the next tile
+    assert told in overview
+    assert f"nearest image: {nearest:.3f}" in overview
+
+
 def test_failure_signatures_are_told_with_cause_and_remedy(own: Path) -> None:
     text = Page(render(own)).text
     assert "1 failure signature seen" in text
     assert "a cause" in text
     assert "a remedy" in text
     manifest = json.loads((own / "manifests/rft.json").read_text())
+    manifest["facts"]["signatures"][0]["name"] = "reward-hacking"
+    (own / "manifests/rft.json").write_text(json.dumps(manifest))
+    assert "seenreward-hacking" in Page(render(own)).text  # in the tile, line after line
     manifest["facts"]["signatures"] = []
     (own / "manifests/rft.json").write_text(json.dumps(manifest))
     assert "None of the known signatures was seen." in Page(render(own)).text

@@ -106,8 +106,20 @@ def test_a_folder_with_one_table_is_that_table(tmp_path: Path) -> None:
 
 
 def test_a_repeated_id_is_no_id() -> None:
-    rows = [{"id": "same", "name": f"n{n}", "report": "Clear.", "image": "a.png"} for n in range(3)]
-    assert columns_of(rows, where="t")["id_column"] == "name"
+    rows = [{"id": "same", "number": f"n{n}", "report": "Clear.", "image": "a.png"} for n in range(3)]
+    assert columns_of(rows, where="t")["id_column"] == "number"
+
+
+@pytest.mark.parametrize("column", ["report", "comment", "patient_id", "patient_name", "birth_date"])
+def test_reports_and_persons_are_no_ids(column: str) -> None:
+    """Ids stand in logs, errors and names of files."""
+    cells = {"report": "No effusion, {} cm.", "comment": "Seen at {} cm.", "birth_date": "1950-01-1{}"}
+    rows = [
+        {"id": "same", "report": "Clear.", "image": "a.png", column: cells.get(column, "Doe{}").format(n)}
+        for n in range(3)
+    ]
+    with pytest.raises(DataError, match=r"ids.*; id has repeated or empty cells"):
+        columns_of(rows, where="t")
 
 
 @pytest.mark.parametrize(
