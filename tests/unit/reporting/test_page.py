@@ -232,7 +232,7 @@ def test_the_first_screen_says_whether_copying_would_do(
     (own / "summary.json").write_text(json.dumps(summary))
     overview = Page(render(own)).text.partition("Gain over SFT")[0]  # the next tile
     assert told in overview
-    assert f"nearest image: {nearest:.3f}" in overview
+    assert f"nearest image{nearest:.3f}" in overview  # a name and its value
 
 
 def test_failure_signatures_are_told_with_cause_and_remedy(own: Path) -> None:
