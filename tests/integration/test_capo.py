@@ -325,7 +325,8 @@ def test_what_is_logged_of_each_stratum_is_counted_token_by_token(folder: Path, 
         mask,
     )
     assert logged == pytest.approx(expected, abs=1e-5)
-    assert 0 < logged["normal/clip_fraction"] < logged["critical/clip_fraction"] < 1
+    assert 0 < logged["normal/clip_fraction"] < 1
+    assert 0 < logged["critical/clip_fraction"] < 1
     assert trainer.tally.means() == {}
     assert (trainer.epsilon_low, trainer.epsilon_high) == (0.2, 0.28)  # as they were
 

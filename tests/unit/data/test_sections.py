@@ -35,7 +35,7 @@ SHAPES: list[tuple[str, str, str | None, str | None, str, str]] = [
     ("08 reference findings", f"REFERENCE FINDINGS: {F}", F, None, H, N),
     *[
         (f"09 {t}", f"{t}: {F}\nIMPRESSION: {I}", F, I, T, H)
-        for t in ("FINSINGS", "FIDINGS", "FINDNGS", "FINIDNGS")
+        for t in ("FINSINGS", "FIDINGS", "FINDNGS", "FINIDNGS", "FIDING")
     ],
     ("10 IMPRESSIONS", f"FINDINGS: {F}\nIMPRESSIONS: {I}", F, I, H, H),
     *[
@@ -195,6 +195,12 @@ def test_words_in_a_sentence_open_no_section(text: str) -> None:
         ("WETREAD", "wet_read"),
         ("REPORT", "report"),
         ("END OF IMPRESSION", "summary"),
+        ("SUMMARY", "summary"),
+        ("COMMENTS", "comment"),
+        ("HISTROY", "history"),
+        ("CHIEF COMPLAINT", "history"),
+        ("PROCEDURE", "examination"),
+        ("DATE OF EXAM", "date"),
     ],
 )
 def test_other_sections_get_canonical_names(header: str, name: str) -> None:
@@ -220,6 +226,7 @@ def test_the_longest_header_counts() -> None:
 def test_markup_inside_a_section_is_no_text() -> None:
     report = parse_report("FINDINGS: **Clear** lungs<br>and <b>heart</b>.\nIMPRESSION: <i>None</i>")
     assert (report.findings, report.impression) == ("Clear lungs and heart.", None)
+    assert parse_report("FINDINGS:\n## Lungs\nClear, # 2 as well.").findings == "Lungs\nClear, # 2 as well."
 
 
 def test_comparison_none_is_a_statement_but_nan_is_not() -> None:
