@@ -91,7 +91,7 @@ def _answer(text: str) -> object:
 
 
 def _section_spans(text: str) -> object:
-    return section_spans(SectionsVerdict(findings="x", impression=None), text)
+    return section_spans(SectionsVerdict(findings="zz", impression=None), f"{text}y zz")
 
 
 def _quoted(text: str) -> object:

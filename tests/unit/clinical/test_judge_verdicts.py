@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from radflow.clinical.judge_questions import (
     JudgeFailure,
     Question,
     Task,
+    _json_in,
     consistency_question,
     criticality_question,
     messages_for,
@@ -243,3 +245,35 @@ def test_an_empty_group_has_no_results(ask: Any) -> None:
 def test_a_group_of_two_tasks_is_refused(ask: Any) -> None:
     with pytest.raises(ValueError, match="share their task"):
         ask(lambda *_: entries(), [*group("a"), sections_question("s", text="t")])
+
+
+LETTERS = st.text(alphabet="ab .\n\t\xa0", max_size=12)
+
+
+@given(LETTERS, LETTERS)
+def test_a_quote_is_found_where_its_words_stand_in_order(quote: str, text: str) -> None:
+    """As a pattern with white space between the words finds it, which takes time with the square."""
+    words = quote.split()
+    match = re.search(r"\s+".join(map(re.escape, words)), text) if words else None
+    assert find_verbatim(quote, text) == (match.span() if match else None)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"a": 1}',
+        '  \n{"a": 1} \n',
+        '```json\n{"a": 1}\n```',
+        '```\n{"a": 1}```  ',
+        '<think>so {"a": 2} it is</think>\n{"a": 1}',
+        ' <think>hm</think> ```json {"a": 1} ```',
+        '<think></think>```{"a": 1}```',
+    ],
+)
+def test_thoughts_and_fences_are_taken_off(content: str) -> None:
+    assert _json_in(content) == {"a": 1}
+
+
+@pytest.mark.parametrize("content", ["``````", "```json```", "````", "<think>", "</think>{}", "{} ```", ""])
+def test_what_is_left_of_thoughts_and_fences_may_be_nothing(content: str) -> None:
+    assert _json_in(content) is None

@@ -336,3 +336,10 @@ def test_links_out_of_the_data_are_never_followed(
 def test_image_id_is_never_used_as_a_path(root: Path, name: str) -> None:
     (root / "7.xml").write_bytes(xml(images=(name,)))
     assert read_reason(root) == "no_image_listed"
+
+
+def test_elements_inside_of_others_are_read_once(root: Path) -> None:
+    """Each of 20,000 nested ones would else hold the text of all below it."""
+    nested = '<AbstractText Label="FINDINGS">a' * 20_000 + "</AbstractText>" * 20_000
+    (root / "7.xml").write_bytes(xml(findings=None).replace(b"<Abstract>", b"<Abstract>" + nested.encode()))
+    assert read_one(root).report.findings == "a" * 20_000
