@@ -32,7 +32,7 @@ from radflow.cli import app
 from radflow.config_file import load_config, show_config
 from radflow.errors import RunError
 from radflow.jsonl import read_jsonl
-from radflow.records import Study
+from radflow.records import Report, Study
 from tests.conftest import REPOSITORY
 from tests.integration.small import SMALL
 
@@ -292,8 +292,9 @@ def test_failures_quote_no_report(tmp_path: Path) -> None:
         assert told(done.output + shown) == [], (command, shown)
 
 
-def test_a_damaged_row_of_a_run_is_not_quoted(ran: Ran, tmp_path: Path) -> None:
-    line = (ran.root / "x/studies.jsonl").read_text(encoding="utf-8").splitlines()[0]
+def test_a_damaged_row_of_a_run_is_not_quoted(tmp_path: Path) -> None:
+    report = Report(text="FINDINGS: A zyxomorph heart.", findings="A zyxomorph heart.")
+    line = Study(study_id="s1", split="train", images=(), report=report).model_dump_json()
     damaged = line.replace('"findings":', '"findings": 7, "findings_of":', 1)
     assert told(damaged)
     assert damaged != line

@@ -114,6 +114,16 @@ def test_other_names_of_the_machine_are_refused(server: Server, host: str) -> No
     assert server.client.get("/", headers={"host": host}).status_code == 421
 
 
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
+def test_only_get_head_and_post_are_answered(server: Server, method: str) -> None:
+    """Nor is there an answer to what a browser asks before a request from another site (CORS)."""
+    for client in (server.client, server.stranger):
+        answer = client.request(method, "/criticality/1", headers={"origin": "http://evil.example"})
+        assert answer.status_code == 405
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+    assert server.answers.answers == {}
+
+
 def test_loopback_has_three_names_and_other_addresses_one() -> None:
     assert own_names("127.0.0.1", 99) == ["127.0.0.1:99", "[::1]:99", "localhost:99"]
     assert own_names("10.0.0.7", 99) == ["10.0.0.7:99"]
