@@ -36,7 +36,7 @@ def doctor(
     """
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when the library is imported
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    from radflow.doctor.check import refused
+    from radflow.doctor.check import ok, refused
     from radflow.doctor.examine import examine, table_of
 
     try:
@@ -48,6 +48,8 @@ def doctor(
         with warnings.catch_warnings(), console.status("looking"):
             warnings.simplefilter("ignore")  # of libraries, for their developers
             checks = list(examine(settings, folder))
+        if config is None:
+            checks.insert(0, ok("config", "none named, all defaults are checked: radflow doctor CONFIG"))
     has_problem = any(check.state == "problem" for check in checks)
     if as_json or console.as_json:
         found = {"ok": not has_problem, "checks": [check.as_dict() for check in checks]}

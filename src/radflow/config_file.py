@@ -21,6 +21,7 @@ from radflow.yaml_text import read_yaml
 
 Places = dict[tuple[str, ...], str]
 """Where each key stands: ``FILE:LINE``, or the override that set it."""
+OTHER_CONFIGS = "Check the path. A checkout's configs lie in configs/; radflow init -o mine.yaml writes one."
 ENV_KEYS = {("data", "root"), ("data", "images"), ("data", "split", "file")}
 
 
@@ -60,16 +61,28 @@ def _read(path: Path) -> tuple[dict[str, Any], Places]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
+        raise ConfigError("config file not found", where=str(path), next_step=OTHER_CONFIGS) from None
+    except IsADirectoryError:
         raise ConfigError(
-            "config file not found", where=str(path), next_step="Shipped configs lie in configs/."
+            "this is a folder, not a config file", where=str(path), next_step=OTHER_CONFIGS
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"config file can't be read: {error}", where=str(path)) from None
+    except UnicodeDecodeError:
+        raise ConfigError("this is no text file", where=str(path), next_step=OTHER_CONFIGS) from None
+    except OSError as error:
+        raise ConfigError(
+            f"config file can't be read: {error.strerror}",
+            where=str(path),
+            next_step="Check its permissions.",
+        ) from None
     node, tree = read_yaml(text, _Loader, where=str(path))
     if tree is None:
         return {}, {}
     if not isinstance(tree, dict):
-        raise ConfigError("a config file holds sections (data:, model:, sft:, ...)", where=str(path))
+        raise ConfigError(
+            "a config file holds sections (data:, model:, sft:, ...)",
+            where=str(path),
+            next_step=OTHER_CONFIGS,
+        )
     return tree, dict(_places(node, path))
 
 
@@ -82,7 +95,11 @@ def _places(
     for key, value in node.value:
         where = f"{path}:{key.start_mark.line + 1}"
         if key.value in seen:
-            raise ConfigError(f"key {'.'.join((*keys, key.value))} stands twice", where=where)
+            raise ConfigError(
+                f"key {'.'.join((*keys, key.value))} stands twice",
+                where=where,
+                next_step="Remove one of them.",
+            )
         seen.add(key.value)
         yield (*keys, key.value), where
         yield from _places(value, path, (*keys, key.value))
@@ -134,8 +151,9 @@ def _explain(error: ValidationError, path: Path | None, places: Places) -> Confi
     messages = []
     for item in error.errors():
         keys = tuple(str(part) for part in item["loc"])
-        known_places = (places[keys[:end]] for end in range(len(keys), 0, -1) if keys[:end] in places)
-        where = next(known_places, str(path) if path else None)
+        around = (places[keys[:end]] for end in range(len(keys), 0, -1) if keys[:end] in places)
+        inside = (place for known, place in places.items() if known[: len(keys)] == keys)
+        where = next(around, None) or next(inside, str(path) if path else None)
         messages.append(f"{where}: {_describe(item, keys)}" if where else _describe(item, keys))
     section = error.errors()[0]["loc"][0] if error.errors()[0]["loc"] else ""
     known = section if section in RunConfig.model_fields else ""

@@ -212,8 +212,8 @@ def progress_bar() -> Bars:
         _Rate(),
         TextColumn("{task.fields[note]}"),
         console=console,
-        transient=not console.is_terminal,
-        disable=console.quiet or console.as_json,
+        # Into a file it would write nothing but an empty line.
+        disable=console.quiet or console.as_json or not console.is_terminal,
     )
 
 

@@ -28,7 +28,11 @@ def read_yaml(text: str, loader: type[yaml.SafeLoader], *, where: str) -> tuple[
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{where}:{mark.line + 1}" if mark else where
-        raise ConfigError(f"not valid YAML: {getattr(error, 'problem', error)}", where=place) from None
+        raise ConfigError(
+            f"not valid YAML: {getattr(error, 'problem', None) or 'unreadable characters'}",
+            where=place,
+            next_step="Mend that line or the one above it: indents are blanks, lists have both brackets.",
+        ) from None
     except RecursionError:
         raise ConfigError("not valid YAML: nested too deep", where=where) from None
     except (ValueError, LookupError, AttributeError, TypeError) as error:
@@ -44,7 +48,7 @@ def _unfolded(node: yaml.Node, sizes: dict[int, int]) -> int:
     """Nodes from here on, those that aliases name counted at every place; each is walked through once."""
     known = sizes.get(id(node))
     if known == _UNDER_WAY:
-        raise yaml.YAMLError("an alias stands inside of what it names")
+        raise yaml.MarkedYAMLError(problem="an alias stands inside of what it names")
     if known is not None:
         return known
     sizes[id(node)] = _UNDER_WAY

@@ -164,6 +164,13 @@ def test_file_that_holds_no_sections_is_a_config_error(tmp_path: Path, text: str
 def test_missing_file_and_folder_are_named(tmp_path: Path) -> None:
     assert str(tmp_path / "no.yaml") in message(tmp_path / "no.yaml")
     assert str(tmp_path) in message(tmp_path)
+    for path in (tmp_path, tmp_path / "no.yaml"):
+        assert "radflow init" in message(path)
+        assert "Errno" not in message(path)
+
+
+def test_an_unknown_section_is_blamed_on_the_option_that_named_it(tmp_path: Path) -> None:
+    assert "--set stf.epochs=2: unknown setting stf" in message(write(tmp_path, "seed: 1\n"), "stf.epochs=2")
 
 
 def test_file_in_another_encoding_is_named(tmp_path: Path) -> None:

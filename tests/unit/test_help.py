@@ -98,6 +98,12 @@ def test_quiet_says_nothing(spoken: pytest.CaptureFixture[str]) -> None:
     assert spoken.readouterr() == ("", "")
 
 
+def test_into_a_file_a_bar_leaves_nothing(spoken: pytest.CaptureFixture[str]) -> None:
+    with progress_bar() as bars:
+        bars.update(bars.add_task("made", total=1, note=""), advance=1)
+    assert spoken.readouterr() == ("", "")
+
+
 def test_a_bar_comes_late_and_only_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("radflow.terminal.LATE_S", 0.0)
     asked: list[int] = []

@@ -203,6 +203,14 @@ def test_reports_without_header_are_counted_listed_and_told_the_fallback(tmp_pat
     assert "data.sections.fallback: last_paragraph" in next_step
 
 
+def test_images_in_another_folder_are_told_where_they_were_looked_for(tmp_path: Path) -> None:
+    settings = table(tmp_path, [("s0", "gone.png", REPORT), ("s1", "gone.png", REPORT)])
+    reasons, next_step = listed_when_it_fails(settings, tmp_path / "run", "no study is left")
+    assert reasons == ["image_file_missing"] * 2
+    assert "left_out.jsonl" in next_step
+    assert "data.images" in next_step
+
+
 def test_what_the_source_left_out_is_listed_even_when_the_split_fails(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     settings = table(tmp_path, [("s0", "gone.png", REPORT), ("s1", "a.png", REPORT)])

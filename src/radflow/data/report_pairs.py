@@ -88,7 +88,11 @@ class ReportFile:
             seen.add(half.study_id)
             yield half
         if not seen:
-            raise DataError("the file holds no report", where=str(self.path))
+            raise DataError(
+                "the file holds no report",
+                where=str(self.path),
+                next_step="Give one with a row a report and a first row of column names (id, report).",
+            )
 
     def _halves(self) -> Iterator[tuple[str, _Half]]:
         if self.path.is_dir() or not self.path.exists():

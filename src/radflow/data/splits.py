@@ -54,6 +54,13 @@ SPLIT_NAMES: dict[str, Split] = {
 }
 R2GEN_ID = re.compile(r"(CXR(\d+))(?:_\2)?_IM-[\d-]+")
 SHOWN = 5
+SPLIT_FILE = "Check that the ids of the split file and of the source agree, or use more studies."
+NO_TRAINING = {
+    "seeded": "Use more studies, or lower data.split.validation and data.split.test.",
+    "source": "Check what the source calls its splits (train, validation, test), or set data.split.method: "
+    "seeded.",
+}
+"""Method -> what to do where nothing is left to train on; the others read a file."""
 
 
 class Division(NamedTuple, Generic[S]):
@@ -111,7 +118,7 @@ def assign_splits(studies: Sequence[S], config: SplitConfig, *, seed: int) -> Di
         raise DataError(
             f"no training study among {len(studies)} studies",
             where=where,
-            next_step="Check that the ids of the split file and of the source agree, or use more studies.",
+            next_step=NO_TRAINING.get(method, SPLIT_FILE),
         )
     return Division(assigned, left_out, notes)
 

@@ -38,6 +38,7 @@ def table_of_run(root: Path, out: Path) -> list[Table]:
     """
     answers = list(all_answers(root))
     if not answers:
+        read_material(root)  # of a folder that is no run it says so
         raise RunError(
             "nobody has answered anything in this run",
             where=str(root / "review"),

@@ -234,6 +234,8 @@ def _nothing_left(left_out: Iterable[LeftOut]) -> DataError:
             "Reports without a Findings or Impression header count as no_sections: check "
             "data.table.report_column, or set data.sections.fallback: last_paragraph"
         )
+    elif reasons["image_file_missing"]:
+        next_step = "left_out.jsonl says where each image was looked for; data.images names another folder"
     return DataError(
         f"no study is left: {shown or 'the source is empty'}",
         where="data",

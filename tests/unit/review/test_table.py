@@ -204,3 +204,6 @@ def test_a_run_without_answers_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="nobody has answered") as caught:
         table_of_run(make_review_run(tmp_path / "run"), tmp_path)
     assert "radflow review" in str(caught.value)
+    with pytest.raises(RunError) as caught:
+        table_of_run(tmp_path / "no_run", tmp_path)
+    assert "answered" not in str(caught.value)
