@@ -6,6 +6,7 @@ Results go to stdout, everything else to stderr. A user's mistake is one message
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -25,6 +26,7 @@ from radflow.cli_scores import scores
 from radflow.cli_texts import texts
 from radflow.config_file import load_config, show_config
 from radflow.errors import RadflowError
+from radflow.stopping import Ended, ended_like_interrupted
 from radflow.terminal import console, emit, print_result, set_manner
 
 app = typer.Typer(
@@ -195,7 +197,7 @@ def _run_stages(
     from radflow.stages.pipeline import run_stages
 
     try:
-        with warnings.catch_warnings():
+        with ended_like_interrupted(), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of libraries, for their developers
             names = None if stage is None else (stage,)
             if launch is None:
@@ -203,9 +205,10 @@ def _run_stages(
             else:
                 command = [str(config), "-o", str(folder), *(f"--set={one}" for one in overrides or ())]
                 run_launched(settings, folder, names=names, redo=redo, launcher=launch, arguments=command)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         console.print("\nstopped; what is done is kept. The same command goes on from here.")
-        raise typer.Exit(130) from None
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # another Ctrl-C, while processes end, is one too
+        raise typer.Exit(143 if isinstance(stop, Ended) else 130) from None
     console.print(f"results in [bold]{folder}[/]")
 
 

@@ -6,52 +6,26 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.integration.small import SMALL
+from tests.integration.killing import count_lines, differing, start
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 PATIENCE_S = 900
 """A busy machine is no failure; the run takes half a minute on an idle one."""
-LARGER = (
-    "data.phantoms.train=160", "data.phantoms.test=40", "engine.workers=2", "model.tiny.warmup_epochs=1",
-    "sft.epochs=1", "sft.evaluations=5", "explore.composite.encoder=rouge-l", "rft.steps=8",
-    "evaluate.generation.batch_size=2", "evaluate.generation.max_new_tokens=48",
-)  # fmt: skip
-
-
-def _start(folder: Path, config: Path, *options: str) -> subprocess.Popen[bytes]:
-    overrides = [part for setting in (*SMALL, *LARGER) for part in ("--set", setting)]
-    command = [sys.executable, "-m", "radflow", "run", str(config), "-o", str(folder), *overrides, *options]
-    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # threads on busy cores wait for each other, spinning
-    return subprocess.Popen(
-        command, env=one_thread, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
-    )
-
-
-def _lines(path: Path) -> int:
-    return path.read_bytes().count(b"\n") if path.exists() else 0
-
-
-SAME = (
-    "studies.jsonl", "left_out.jsonl", "sft_history.jsonl", "candidates.jsonl", "hard.jsonl",
-    "unscored.jsonl", "criticality.jsonl", "predictions.jsonl", "scores.jsonl", "summary.json",
-)  # fmt: skip
 MOMENTS: dict[str, Callable[[Path], bool]] = {
-    "prepare": lambda folder: _lines(folder / "prepared.partial.jsonl") > 60,
+    "prepare": lambda folder: count_lines(folder / "prepared.partial.jsonl") > 60,
     "sft": lambda folder: (folder / "checkpoints-sft" / "checkpoint-8" / "trainer_state.json").exists(),
-    "exploration": lambda folder: _lines(folder / "generated.partial.jsonl") >= 30,
-    "composite": lambda folder: _lines(folder / "candidates.jsonl") >= 64,
+    "exploration": lambda folder: count_lines(folder / "generated.partial.jsonl") >= 30,
+    "composite": lambda folder: count_lines(folder / "candidates.jsonl") >= 64,
     "rft": lambda folder: (folder / "checkpoints-rft" / "checkpoint-4" / "trainer_state.json").exists(),
-    "generation": lambda folder: _lines(folder / "predictions.partial" / "sft.jsonl") >= 6,
-    "scoring": lambda folder: _lines(folder / "predictions.jsonl") >= 40,  # complete at once
+    "generation": lambda folder: count_lines(folder / "predictions.partial" / "sft.jsonl") >= 6,
+    "scoring": lambda folder: count_lines(folder / "predictions.jsonl") >= 40,  # complete at once
 }
 STAGE_OF = {
     "exploration": "explore", "composite": "explore", "generation": "evaluate", "scoring": "evaluate",
@@ -68,7 +42,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def uninterrupted(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole") / "run"
-    process = _start(folder, config)
+    process = start(folder, config)
     output, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, output.decode()
     return folder
@@ -81,10 +55,10 @@ def test_killed_run_ends_with_the_same_files(
     folder = tmp_path / "run"
     redone = STAGE_OF.get(stage, stage)
     if redone == "prepare":
-        process = _start(folder, config)
+        process = start(folder, config)
     else:  # what stands before the stage is taken over: it would only cost time
         shutil.copytree(uninterrupted, folder)
-        process = _start(folder, config, "--redo", redone)
+        process = start(folder, config, "--redo", redone)
     deadline = time.monotonic() + PATIENCE_S
     while (folder / "manifests" / f"{redone}.json").exists() or not MOMENTS[stage](folder):
         assert process.poll() is None, f"the run ended before {stage} could be cut"
@@ -92,7 +66,7 @@ def test_killed_run_ends_with_the_same_files(
         time.sleep(0.005)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    again = _start(folder, config)
+    again = start(folder, config)
     output, _ = again.communicate(timeout=PATIENCE_S)
     assert again.returncode == 0, output.decode()
     if stage == "rft":  # rollouts are made afresh after a checkpoint: the rest is as good, not the same
@@ -101,10 +75,5 @@ def test_killed_run_ends_with_the_same_files(
     if stage == "sft":
         facts = json.loads((folder / "manifests" / "sft.json").read_text())["facts"]
         assert facts["resumed_from_step"] >= 8
-    for name in SAME:
-        assert (folder / name).read_bytes() == (uninterrupted / name).read_bytes(), name
-    images = sorted(path.relative_to(folder) for path in (folder / "images").rglob("*.png"))
-    assert images == sorted(
-        path.relative_to(uninterrupted) for path in (uninterrupted / "images").rglob("*.png")
-    )
+    assert differing(folder, uninterrupted) == []
     assert not list(folder.rglob("*.tmp")), "temporary files are left"

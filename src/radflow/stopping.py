@@ -1,0 +1,31 @@
+"""Being stopped from outside: SIGTERM ends a command as Ctrl-C does, with what is done kept"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Ended(KeyboardInterrupt):
+    """SIGTERM came: a cluster's time limit, a shutdown, somebody's kill."""
+
+
+@contextmanager
+def ended_like_interrupted() -> Iterator[None]:
+    """Within, SIGTERM raises `Ended` where the program stands, so that files are closed and processes that it
+    started end with it. Outside of the main thread, which alone gets signals, nothing changes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise Ended
