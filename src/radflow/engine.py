@@ -20,6 +20,7 @@ from typing import Protocol, TypeVar
 from radflow.config import IN_PROCESS, EngineConfig
 from radflow.errors import RadflowError, RunError
 from radflow.records import RowFailure
+from radflow.stopping import undisturbed
 from radflow.terminal import progress_bar
 
 
@@ -117,6 +118,7 @@ def _pooled(function: Callable[[T], R], chunks: Iterator[list[T]], workers: int)
     # spawn, not fork: a forked child of a process that has used torch threads can hang.
     context = multiprocessing.get_context("spawn")
     pending: deque[Future[list[R | RowFailure]]] = deque()
+    others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker)
     try:
         while True:
@@ -131,8 +133,15 @@ def _pooled(function: Callable[[T], R], chunks: Iterator[list[T]], workers: int)
             next_step="What is done is kept: run the same command again, with fewer workers if it repeats "
             "(--set engine.workers=1).",
         ) from None
+    except KeyboardInterrupt:
+        for worker in set(multiprocessing.active_children()) - others:
+            worker.kill()  # not after the rows in hand: at once
+        raise
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        with (
+            undisturbed()
+        ):  # a second Ctrl-C in here would leave this process waiting for its workers for ever
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _prepare_worker() -> None:

@@ -27,5 +27,18 @@ def ended_like_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Within, Ctrl-C does nothing: for what must not be left half done, and takes moments."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
+
+
 def _end(number: int, frame: FrameType | None) -> None:
     raise Ended

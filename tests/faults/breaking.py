@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
@@ -25,7 +26,6 @@ from tests.judge_server import JudgeServer, Reply, completion
 BLOCK = 4096
 NOBODY = 65534
 NOT_CRITICAL = '{"reason": "none", "is_critical": false, "confidence": 0.5}'
-CONSISTENT = '{"problems": [], "verdict": "consistent"}'
 
 
 def torn(name: str) -> Fault:
@@ -119,7 +119,7 @@ def bench_copy(bench: Bench) -> None:
     """Leave what the mounted folder holds behind, as if it went on there."""
     copy = bench.folder.with_name("copied")
     shutil.copytree(bench.folder, copy)
-    subprocess.run(["umount", str(bench.folder)], check=True)
+    subprocess.run(["umount", "-l", str(bench.folder)], check=True)  # a log may still be open
     bench.folder.rmdir()
     copy.rename(bench.folder)
 
@@ -144,14 +144,20 @@ def mounted(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def permission_denied(bench: Bench) -> Iterator[None]:
-    """The folder belongs to somebody else, or its owner may not write there."""
-    bench.folder.chmod(0o500)
-    with ExitStack() as rights:
-        if os.geteuid() == 0:  # whom no mode stops
+    """The run folder is somebody else's: root, whom no mode stops, becomes nobody for the command."""
+    was, config = bench.folder, bench.config
+    with TemporaryDirectory() as home, ExitStack() as rights:
+        Path(home).chmod(0o755)  # a test's own folder lies in one that is closed to others
+        bench.config = Path(shutil.copy(config, home))
+        bench.folder = Path(shutil.move(was, Path(home, "run")))
+        bench.folder.chmod(0o500)
+        if os.geteuid() == 0:
             os.seteuid(NOBODY)
             rights.callback(os.seteuid, 0)
         yield
-    bench.folder.chmod(0o700)
+        rights.close()
+        bench.folder.chmod(0o700)
+        bench.config, bench.folder = config, Path(shutil.move(bench.folder, was))
 
 
 @contextmanager
@@ -235,6 +241,28 @@ def loss_of_nan(bench: Bench) -> Iterator[None]:
 
     with patch.object(ReportSFTTrainer, "compute_loss", broken):
         yield
+
+
+def rewards_undefined(*, after: int) -> Fault:
+    """The reward's scorer fails for every report, after so many calls: a judge that is down."""
+
+    @contextmanager
+    def breaks(bench: Bench) -> Iterator[None]:
+        from radflow.stages import rft
+
+        calls = 0
+
+        class Failing(rft.HierarchicalReward):
+            def __call__(self, *arguments: Any, **columns: Any) -> list[float | None]:
+                nonlocal calls
+                calls += 1
+                rewards = super().__call__(*arguments, **columns)
+                return rewards if calls <= after else [None] * len(rewards)
+
+        with patch.object(rft, "HierarchicalReward", Failing):
+            yield
+
+    return breaks
 
 
 def happens(action: Callable[[subprocess.Popen[str]], None], *, rows: int = 4) -> Fault:

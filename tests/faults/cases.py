@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from tests.faults.bench import Case, nothing
 from tests.faults.breaking import (
-    CONSISTENT,
     NOT_CRITICAL,
     clock_set_back,
     damaged_manifest,
@@ -18,6 +17,7 @@ from tests.faults.breaking import (
     lost,
     permission_denied,
     read_only,
+    rewards_undefined,
     stopped,
     taken,
     terminate,
@@ -30,6 +30,7 @@ LEFT_OUT = r"left out: .*?\)"
 COUNTS = r"studies: [^)]*? test"
 JUDGE = ("judge.retries=1", "judge.backoff_s=0.01", "judge.breaker_window=4")
 ASKED = (*JUDGE, "annotate.judge=judge")
+STOPS = r"stopped; .*? from here\."
 GOES_ON = r"\w+ \(goes on where it was cut\)"
 
 DATA = (
@@ -80,9 +81,9 @@ POWER = (
     Case("sft", "power cut: studies.jsonl is cut off", torn("studies.jsonl")),
     Case("explore", "power cut: the model is cut off", torn("model-sft/model.safetensors"), is_dear=True),
     Case("annotate", "power cut: hard.jsonl is cut off", torn("hard.jsonl")),
-    Case("rft", "power cut: criticality.jsonl is cut off", torn("criticality.jsonl")),
+    Case("rft", "power cut: criticality.jsonl is cut off", torn("criticality.jsonl"), is_dear=True),
     Case("evaluate", "power cut: the model is cut off", torn("model-rft/model.safetensors"), is_dear=True),
-    Case("report", "power cut: scores.jsonl is cut off", torn("scores.jsonl")),
+    Case("report", "power cut: scores.jsonl is cut off", torn("scores.jsonl"), is_dear=True),
     Case(
         "prepare",
         "power cut while it works: the rows so far are cut off",
@@ -116,15 +117,15 @@ POWER = (
     ),
 )
 STOPPED = (
-    Case("prepare", "Ctrl-C", stopped("prepare", at_write=30)),
-    Case("explore", "Ctrl-C", stopped("explore", at_write=6)),
-    Case("annotate", "Ctrl-C", stopped("annotate", at_write=6)),
-    Case("evaluate", "Ctrl-C", stopped("evaluate", at_write=3), is_dear=True),
+    Case("prepare", "Ctrl-C", stopped("prepare", at_write=30), shows=STOPS),
+    Case("explore", "Ctrl-C", stopped("explore", at_write=6), shows=STOPS),
+    Case("annotate", "Ctrl-C", stopped("annotate", at_write=6), shows=STOPS),
+    Case("evaluate", "Ctrl-C", stopped("evaluate", at_write=3), shows=STOPS, is_dear=True),
 )
 PROCESS = (
-    Case("prepare", "Ctrl-C twice", happens(interrupt_twice), is_dear=True),
-    Case("prepare", "SIGTERM", happens(terminate), is_dear=True),
-    Case("prepare", "SIGKILL", happens(kill), is_dear=True),
+    Case("prepare", "Ctrl-C twice", happens(interrupt_twice), shows=STOPS, is_dear=True),
+    Case("prepare", "SIGTERM", happens(terminate), shows=STOPS, is_dear=True),
+    Case("prepare", "SIGKILL", happens(kill), shows=STOPS, is_dear=True),
     Case("prepare", "a worker process is killed for lack of memory", happens(kill_worker), is_dear=True),
 )
 DISK = (
@@ -139,7 +140,7 @@ DISK = (
 LOST = (
     Case("sft", "an image of the run folder is gone", lost("images/phantom-0-000003/0.png")),
     Case("explore", "an image of the run folder is cut off", torn("images/phantom-0-000003/0.png")),
-    Case("evaluate", "a model folder is gone", lost("model-rft")),
+    Case("evaluate", "a model folder is gone", lost("model-rft"), shows=GOES_ON, is_dear=True),
     Case("explore", "a file of the model is gone", lost("model-sft/config.json")),
 )
 NUMBERS = (
@@ -170,19 +171,8 @@ JUDGES = (
         settings=ASKED,
         compares=False,
     ),
-    Case(
-        "rft",
-        "the judge is down from the start",
-        judge_down_after(0, CONSISTENT),
-        settings=(
-            *JUDGE,
-            "reward.consistency_backend=judge",
-            "reward.judge_calls=single",
-            "rft.max_new_tokens=160",
-        ),
-        compares=False,
-        is_dear=True,
-    ),
+    Case("rft", "the judge is down from the start", rewards_undefined(after=0), is_dear=True),
+    Case("rft", "the judge goes down in the middle", rewards_undefined(after=4), is_dear=True),
 )
 CASES = (*DATA, *LOST, *POWER, *STOPPED, *PROCESS, *DISK, *FOLDER, *NUMBERS, *JUDGES)
 

@@ -19,7 +19,7 @@ HEAD = (
 
 def cells(case: Case, seen: Seen) -> str:
     """A row in Markdown."""
-    says = seen.says.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*") or "(nothing special)"
+    says = seen.says.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*") or "(nothing)"
     again = seen.again.replace("|", "\\|")
     return f"| {case.stage} | {case.fault} | {says} | {seen.exit} | {seen.keeps} | {again} |"
 

@@ -50,11 +50,13 @@ def soak(out: Path, *, kills: int, generator: random.Random) -> list[str]:
     took = {stage: float(manifest(whole, stage)["wall_time_s"]) for stage in STAGES}
     tell(f"undisturbed: {sum(took.values()):.0f} s, " + ", ".join(f"{s} {t:.1f}" for s, t in took.items()))
     hits: Counter[str] = Counter()
-    turns = [STAGES[number * len(STAGES) // kills] for number in range(kills)]
-    for turn in turns:
+    while hits.total() < kills:
+        turn = STAGES[hits.total() * len(STAGES) // kills]
         is_done = (folder / f"manifests/{turn}.json").exists()
         process = fork(arguments(folder, config, *(["--redo", turn] if is_done else [])), log)
         hit = kill_in(process, folder, turn, after=generator.uniform(0, took[turn]))
+        if hit is None:  # the run was over before; the stage is redone
+            continue
         hits[hit] += 1
         tell(f"kill {hits.total()}: aimed at {turn}, hit {hit}")
     finish(fork(arguments(folder, config), log), "the last run")
@@ -96,15 +98,16 @@ def finish(process: int, what: str) -> None:
         sys.exit(f"{what} ended with {os.waitstatus_to_exitcode(status)}")
 
 
-def kill_in(process: int, folder: Path, stage: str, *, after: float) -> str:
-    """Kill the group so many seconds after the stage began; the stage that was under way."""
+def kill_in(process: int, folder: Path, stage: str, *, after: float) -> str | None:
+    """Kill the group so many seconds after the stage began; the stage that was under way, ``None`` when the run
+    had ended by itself."""
     deadline = None
     while deadline is None or time.monotonic() < deadline:
         ended, status = os.waitpid(process, os.WNOHANG)
         if ended:
             if os.waitstatus_to_exitcode(status):
                 sys.exit(f"a run ended by itself with {os.waitstatus_to_exitcode(status)}")
-            return "nothing: the run was over"
+            return None
         if deadline is None and (folder / f"manifests/{stage}.started.json").exists():
             deadline = time.monotonic() + after
         time.sleep(POLL_S)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,7 @@ class Row:
 
 def waits(row):
     print(os.getpid(), flush=True)
-    time.sleep(2)
+    time.sleep(5)
 
 if __name__ == "__main__":
     rows = [Row(name) for name in "abcd"]
@@ -147,6 +148,27 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     for worker in alive:
         worker.kill()
     assert alive == []
+
+
+def test_two_interrupts_end_the_process_and_its_workers(tmp_path: Path) -> None:
+    """The second one came while the first waited for the workers, and both waited for ever."""
+    script = tmp_path / "waits.py"
+    script.write_text(WAITS)
+    parent = subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    assert parent.stdout is not None
+    workers = {psutil.Process(int(parent.stdout.readline())) for _ in range(2)}
+    for _ in range(2):
+        os.killpg(parent.pid, signal.SIGINT)
+        time.sleep(0.02)
+    try:
+        assert parent.wait(timeout=60) != 0
+        assert psutil.wait_procs(workers, timeout=60)[1] == []
+    finally:
+        os.killpg(parent.pid, signal.SIGKILL) if parent.poll() is None else None
+        parent.stdout.close()
 
 
 def test_error_of_the_source_itself_is_not_swallowed() -> None:
