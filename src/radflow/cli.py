@@ -26,7 +26,7 @@ from radflow.cli_scores import scores
 from radflow.cli_texts import texts
 from radflow.config_file import load_config, show_config
 from radflow.errors import RadflowError
-from radflow.stopping import Ended, ended_like_interrupted, undisturbed
+from radflow.stopping import Ended, ended_like_interrupted
 from radflow.terminal import console, emit, print_result, set_manner
 
 app = typer.Typer(
@@ -206,8 +206,8 @@ def _run_stages(
                 command = [str(config), "-o", str(folder), *(f"--set={one}" for one in overrides or ())]
                 run_launched(settings, folder, names=names, redo=redo, launcher=launch, arguments=command)
     except KeyboardInterrupt as stop:
-        with undisturbed():
-            console.print("\nstopped; what is done is kept. The same command goes on from here.")
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        console.print("\nstopped; what is done is kept. The same command goes on from here.")
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # from here on another one ends what is left at once
         raise typer.Exit(143 if isinstance(stop, Ended) else 130) from None
     console.print(f"results in [bold]{folder}[/]")

@@ -100,7 +100,8 @@ class Bench:
         parts = [describe(self.folder / name) for name in STAGE[stage].files if (self.folder / name).exists()]
         if stage in done:
             parts = []
-        return "; ".join(part for part in (", ".join(done), ", ".join(parts)) if part) or "nothing"
+        found = "; ".join(part for part in (", ".join(done), ", ".join(parts)) if part) or "nothing"
+        return re.sub(r" \(\d+ rows?\)", "", found) if self.meets else found  # there it is chance, how many
 
     def compared(self, stage: str) -> str:
         """Whether all that the stages up to this one wrote is what the whole run has, byte for byte."""

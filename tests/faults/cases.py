@@ -75,7 +75,7 @@ FOLDER = (
     Case("report", "another run works in the folder", taken),
     Case("report", "no permission to write", permission_denied),
     Case("report", "a read-only file system", read_only),
-    Case("report", "power cut: a manifest is cut off", damaged_manifest("evaluate")),
+    Case("report", "power cut: a manifest is cut off", damaged_manifest("evaluate"), is_dear=True),
 )
 POWER = (
     Case("sft", "power cut: studies.jsonl is cut off", torn("studies.jsonl")),
@@ -118,7 +118,7 @@ POWER = (
 )
 STOPPED = (
     Case("prepare", "Ctrl-C", stopped("prepare", at_write=30), shows=STOPS),
-    Case("explore", "Ctrl-C", stopped("explore", at_write=6), shows=STOPS),
+    Case("explore", "Ctrl-C", stopped("explore", at_write=6), shows=STOPS, is_dear=True),
     Case("annotate", "Ctrl-C", stopped("annotate", at_write=6), shows=STOPS),
     Case("evaluate", "Ctrl-C", stopped("evaluate", at_write=3), shows=STOPS, is_dear=True),
 )
@@ -131,7 +131,7 @@ PROCESS = (
 DISK = (
     Case("prepare", "the disk is full", full_disk),
     Case("sft", "the disk is full", full_disk),
-    Case("explore", "the disk is full", full_disk),
+    Case("explore", "the disk is full", full_disk, is_dear=True),
     Case("annotate", "the disk is full", full_disk),
     Case("rft", "the disk is full", full_disk, is_dear=True),
     Case("evaluate", "the disk is full", full_disk, is_dear=True),
@@ -139,12 +139,17 @@ DISK = (
 )
 LOST = (
     Case("sft", "an image of the run folder is gone", lost("images/phantom-0-000003/0.png")),
-    Case("explore", "an image of the run folder is cut off", torn("images/phantom-0-000003/0.png")),
+    Case(
+        "explore",
+        "an image of the run folder is cut off",
+        torn("images/phantom-0-000003/0.png"),
+        is_dear=True,
+    ),
     Case("evaluate", "a model folder is gone", lost("model-rft"), shows=GOES_ON, is_dear=True),
-    Case("explore", "a file of the model is gone", lost("model-sft/config.json")),
+    Case("explore", "a file of the model is gone", lost("model-sft/config.json"), is_dear=True),
 )
 NUMBERS = (
-    Case("sft", "the loss is no number", loss_of_nan),
+    Case("sft", "the loss is no number", loss_of_nan, is_dear=True),
     Case("rft", "the policy's weights are no numbers", weights_of_nan("model-sft"), is_dear=True),
     Case(
         "rft",

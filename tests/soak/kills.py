@@ -54,7 +54,8 @@ def soak(out: Path, *, kills: int, generator: random.Random) -> list[str]:
         turn = STAGES[hits.total() * len(STAGES) // kills]
         is_done = (folder / f"manifests/{turn}.json").exists()
         process = fork(arguments(folder, config, *(["--redo", turn] if is_done else [])), log)
-        hit = kill_in(process, folder, turn, after=generator.uniform(0, took[turn]))
+        after = generator.uniform(0, took[turn])
+        hit = kill_in(process, folder, turn, after=after)
         if hit is None:  # the run was over before; the stage is redone
             continue
         hits[hit] += 1
@@ -99,8 +100,8 @@ def finish(process: int, what: str) -> None:
 
 
 def kill_in(process: int, folder: Path, stage: str, *, after: float) -> str | None:
-    """Kill the group so many seconds after the stage began; the stage that was under way, ``None`` when the run
-    had ended by itself."""
+    """Kill the group so many seconds after the stage began; the stage that was under way, ``None`` when the
+    run had ended by itself."""
     deadline = None
     while deadline is None or time.monotonic() < deadline:
         ended, status = os.waitpid(process, os.WNOHANG)

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from radflow import cli_launch
 from radflow.cli import app
 from radflow.stages import pipeline
-from radflow.stopping import Ended, ended_like_interrupted
+from radflow.stopping import Ended, ended_like_interrupted, undisturbed
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -42,6 +42,23 @@ def test_sigterm_is_its_own_again_afterwards() -> None:
     with pytest.raises(Ended), ended_like_interrupted():
         os.kill(os.getpid(), signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_ctrl_c_in_what_must_not_be_disturbed_counts_afterwards() -> None:
+    done: list[str] = []
+    before = signal.getsignal(signal.SIGINT)
+
+    def work() -> None:
+        with undisturbed():
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append("all of it")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert done == ["all of it"]
+    assert signal.getsignal(signal.SIGINT) == before
+    with undisturbed():
+        pass
 
 
 def test_a_launcher_is_asked_to_end_before_the_run_does(
