@@ -82,6 +82,7 @@ class Bench:
             text=True,
             start_new_session=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
+            preexec_fn=_hear_interrupts,
         )
         self.meets(process, self)
         _, told = process.communicate(timeout=PATIENCE_S)
@@ -127,6 +128,11 @@ class Bench:
         text = re.sub(r"\(process \d+ on [^)]+\)", "(process 1234 on HOST)", text)
         text = re.sub(r"\b\d+ bytes instead of \d+", "N bytes instead of M", text)
         return " ".join(text.split())
+
+
+def _hear_interrupts() -> None:
+    """What runs in the background of a shell ignores Ctrl-C, and so do those that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 Fault = Callable[[Bench], AbstractContextManager[None]]

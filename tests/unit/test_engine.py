@@ -33,7 +33,7 @@ def numbers(count: int) -> list[Number]:
 
 
 WAITS = """
-import os, time
+import os, signal, time
 from dataclasses import dataclass
 from radflow.config import EngineConfig
 from radflow.engine import map_rows
@@ -47,6 +47,7 @@ def waits(row):
     time.sleep(5)
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background
     rows = [Row(name) for name in "abcd"]
     list(map_rows(waits, rows, label="wait", engine=EngineConfig(workers=2), chunk=1))
 """

@@ -28,6 +28,7 @@ def test_a_stopped_run_says_that_it_goes_on(
     monkeypatch.setattr(pipeline, "run_stages", stopped)
     (tmp_path / "c.yaml").write_text("seed: 1\n")
     before = [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background
     try:
         result = CliRunner().invoke(app, ["run", str(tmp_path / "c.yaml"), "-o", str(tmp_path / "run")])
     finally:
@@ -46,19 +47,22 @@ def test_sigterm_is_its_own_again_afterwards() -> None:
 
 def test_ctrl_c_in_what_must_not_be_disturbed_counts_afterwards() -> None:
     done: list[str] = []
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def work() -> None:
         with undisturbed():
             os.kill(os.getpid(), signal.SIGINT)
             done.append("all of it")
 
-    with pytest.raises(KeyboardInterrupt):
-        work()
-    assert done == ["all of it"]
-    assert signal.getsignal(signal.SIGINT) == before
-    with undisturbed():
-        pass
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            work()
+        assert done == ["all of it"]
+        assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+        with undisturbed():
+            pass
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_launcher_is_asked_to_end_before_the_run_does(
