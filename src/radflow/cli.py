@@ -5,6 +5,7 @@ Results go to stdout, everything else to stderr. A user's mistake is one message
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +25,7 @@ from radflow.cli_texts import texts
 from radflow.config_file import load_config, show_config
 from radflow.errors import RadflowError
 from radflow.owner_only import private_files
+from radflow.stopping import Ended, ended_like_interrupted
 from radflow.terminal import console, emit, libraries_quiet, print_result, set_manner
 
 app = typer.Typer(
@@ -188,7 +190,7 @@ def _run_stages(
     folder = out or Path("runs") / config.stem
     names = None if stage is None else (stage,)
     try:
-        with libraries_quiet():
+        with ended_like_interrupted(), libraries_quiet():
             from radflow.cli_launch import run_launched
             from radflow.stages.pipeline import run_stages
 
@@ -197,9 +199,11 @@ def _run_stages(
             else:
                 command = [str(config), "-o", str(folder), *(f"--set={one}" for one in overrides or ())]
                 run_launched(settings, folder, names=names, redo=redo, launcher=launch, arguments=command)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         console.print("\nstopped; what is done is kept. The same command goes on from here.")
-        raise typer.Exit(130) from None
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # from here on another one ends what is left at once
+        raise typer.Exit(143 if isinstance(stop, Ended) else 130) from None
     console.print(f"results in [bold]{folder}[/]")
 
 

@@ -12,6 +12,9 @@ from radflow.errors import ConfigError, RunError
 from radflow.stages import STAGES
 from radflow.stages.pipeline import TRAININGS, require_known_names, run_stages
 
+PATIENCE_S = 30.0
+"""How long a launcher may take to end its trainings."""
+
 
 def run_launched(
     config: RunConfig,
@@ -47,15 +50,28 @@ def run_launched(
 
 def _start(command: Sequence[str], *, stage: str) -> None:
     try:
-        done = subprocess.run(command, check=False)
+        code = _ended(subprocess.Popen(command))
     except OSError as error:
         raise ConfigError(
             f"{command[0]} can't be started: {error.strerror}",
             where="--launch",
             next_step='Give a command that takes -m MODULE, e.g. "accelerate launch --num_processes 4".',
         ) from None
-    if done.returncode:
+    if code:
         raise RunError(
-            f"stage {stage} ended with exit code {done.returncode}",
+            f"stage {stage} ended with exit code {code}",
             next_step="Its own message stands above. The same command goes on from what is done.",
         )
+
+
+def _ended(launcher: subprocess.Popen[bytes]) -> int:
+    """The launcher's exit code; stopped itself, this process asks the launcher to end its trainings first."""
+    try:
+        return launcher.wait()
+    except KeyboardInterrupt:
+        launcher.terminate()
+        try:
+            launcher.wait(timeout=PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            launcher.kill()
+        raise

@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -19,6 +20,7 @@ from typing import Protocol, TypeVar
 from radflow.config import IN_PROCESS, EngineConfig
 from radflow.errors import RadflowError, RunError
 from radflow.records import RowFailure
+from radflow.stopping import undisturbed
 from radflow.terminal import progress_bar
 
 
@@ -116,7 +118,8 @@ def _pooled(function: Callable[[T], R], chunks: Iterator[list[T]], workers: int)
     # spawn, not fork: a forked child of a process that has used torch threads can hang.
     context = multiprocessing.get_context("spawn")
     pending: deque[Future[list[R | RowFailure]]] = deque()
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_interrupts_to_parent)
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker)
     try:
         while True:
             for chunk in islice(chunks, workers * WINDOW_CHUNKS_PER_WORKER - len(pending)):
@@ -130,9 +133,26 @@ def _pooled(function: Callable[[T], R], chunks: Iterator[list[T]], workers: int)
             next_step="What is done is kept: run the same command again, with fewer workers if it repeats "
             "(--set engine.workers=1).",
         ) from None
+    except KeyboardInterrupt:
+        for worker in set(multiprocessing.active_children()) - others:
+            worker.kill()  # not after the rows in hand: at once
+        raise
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        with (
+            undisturbed()
+        ):  # a second Ctrl-C in here would leave this process waiting for its workers for ever
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _leave_interrupts_to_parent() -> None:
+def _prepare_worker() -> None:
+    """Ctrl-C is for the parent to answer; and a worker ends with it, also when it is killed: it would wait
+    for work for ever, since it holds the other end of its own queue open."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "only workers call this"
+    parent.join()
+    os._exit(1)

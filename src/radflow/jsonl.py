@@ -74,7 +74,12 @@ def read_jsonl(kind: type[R], path: Path) -> Iterator[R]:
             try:
                 yield kind.model_validate_json(line)
             except ValidationError:
-                raise RunError(f"not a {kind.__name__} row", where=f"{path}:{number}") from None
+                raise RunError(
+                    f"not a {kind.__name__} row",
+                    where=f"{path}:{number}",
+                    next_step="If radflow wrote the file, delete it and run the same command: the stage that "
+                    "writes it makes it again.",
+                ) from None
 
 
 class _GrowingFile:

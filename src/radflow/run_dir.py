@@ -99,7 +99,8 @@ class RunDir:
             redo: the command that would redo the stage, for the message.
 
         Raises:
-            RunError: the folder holds this stage with other settings or inputs; names what differs.
+            RunError: the folder holds this stage with other settings or inputs; names what differs. Or a file
+                of the finished stage has another size than it had then.
         """
         known = self._record(stage)
         if known is None:
@@ -114,13 +115,33 @@ class RunDir:
             )
         if self.manifest(stage) is None:
             return "cut"
-        return "cut" if self.lost(stage) else "done"
+        if self.lost(stage):
+            return "cut"
+        self._require_as_written(stage)
+        return "done"
 
     def lost(self, stage: str) -> list[str]:
         """What a finished stage wrote, and is no longer there."""
         manifest = self.manifest(stage) or {}
         written = (*manifest.get("outputs", ()), *manifest.get("keeps", ()))
         return [name for name in written if not self.path(name).exists()]
+
+    def _require_as_written(self, stage: str) -> None:
+        """Later stages trust the recorded hashes; reading all files each time would cost more than it guards
+        against, so sizes are compared: a cut off file has another one."""
+        for name, size in (self.manifest(stage) or {}).get("sizes", {}).items():
+            path = self.path(name)
+            found = path.stat().st_size if path.is_file() else None
+            if found != size:
+                top = name.split("/")[0]
+                raise RunError(
+                    f"{name} is not as stage {stage} wrote it: "
+                    + (f"it has {found} bytes instead of {size}" if found is not None else "it is gone"),
+                    where=str(path),
+                    next_step=f"A power cut, a copy that broke off or an edit can do that. Delete "
+                    f"{self.path(top)} and run the same command: stage {stage} writes it again, and what "
+                    "rests on it stays if it comes out the same.",
+                )
 
     def recorded_inputs(self, stage: str) -> dict[str, str]:
         """Hashes of what the finished or cut stage was made from; empty for a new one."""
@@ -158,6 +179,10 @@ class RunDir:
             keeps: what it may also have written; noted where it did, and missed when it goes.
             was_cut: it went on where an earlier attempt was cut: the wall time is not of all its work.
         """
+        kept = [name for name in keeps if self.path(name).exists()]
+        sizes = self._through_to_disk(outputs)
+        if kept:
+            os.sync()  # half a million images, one at a time, would take minutes
         manifest = {
             "stage": stage,
             "fingerprint": fingerprint(identity),
@@ -165,7 +190,8 @@ class RunDir:
             "config": dict(config),
             "facts": dict(facts),
             "outputs": {name: content_hash(self.path(name)) for name in outputs},
-            "keeps": [name for name in keeps if self.path(name).exists()],
+            "sizes": sizes,
+            "keeps": kept,
             "wall_time_s": round(wall_time_s, 2),
             "was_cut": was_cut,
             "process_peak_memory_mib": _process_peak_memory_mib(),
@@ -176,6 +202,16 @@ class RunDir:
         }
         write_json(self.path(f"manifests/{stage}.json"), manifest)
         self.path(f"manifests/{stage}.started.json").unlink(missing_ok=True)
+
+    def _through_to_disk(self, names: Sequence[str]) -> dict[str, int]:
+        """Force files to the device, and their sizes: a power cut must not leave a manifest without them."""
+        sizes = {}
+        for name in names:
+            for file in _files_of(self.path(name)):
+                with file.open("rb") as handle:
+                    os.fsync(handle.fileno())
+                    sizes[str(file.relative_to(self.root))] = os.fstat(handle.fileno()).st_size
+        return sizes
 
     def forget(self, stage: str, files: Sequence[str]) -> None:
         """Delete a stage's manifest and what it wrote, so that it starts afresh."""
@@ -214,11 +250,15 @@ def fingerprint(identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
+def _files_of(path: Path) -> list[Path]:
+    """A file itself, or the files of a folder in order."""
+    return sorted(entry for entry in path.rglob("*") if entry.is_file()) if path.is_dir() else [path]
+
+
 def content_hash(path: Path) -> str:
     """SHA-256 of a file, or of the names and contents of a folder's files in order."""
     digest = hashlib.sha256()
-    files = sorted(entry for entry in path.rglob("*") if entry.is_file()) if path.is_dir() else [path]
-    for file in files:
+    for file in _files_of(path):
         # Name and size with separators: no content can pass for the name of another file.
         digest.update(f"{file.relative_to(path.parent)}\0{file.stat().st_size}\0".encode())
         with file.open("rb") as handle:

@@ -1,4 +1,4 @@
-"""What several files need: a small run on phantoms, its models and studies, and a real judge's server."""
+"""What several files need: the small run's model and studies, and a real judge's server."""
 
 from __future__ import annotations
 
@@ -8,26 +8,10 @@ from pathlib import Path
 import pytest
 
 from radflow.config import RunConfig
-from radflow.config_file import load_config
 from radflow.jsonl import read_jsonl
 from radflow.models.packaged_weights import SMOLLM2
 from radflow.models.vlm import Policy, load_policy
 from radflow.records import Study
-from radflow.stages.pipeline import run_stages
-from tests.integration.small import SMALL
-
-
-@pytest.fixture(scope="session")
-def small_config() -> RunConfig:
-    return load_config(None, overrides=SMALL)
-
-
-@pytest.fixture(scope="session")
-def small_run(small_config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run folder with all stages done. Read only: tests that write take a copy."""
-    folder = tmp_path_factory.mktemp("run") / "small"
-    run_stages(small_config, folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
+import psutil
 import pytest
 
 from radflow.config import EngineConfig
@@ -25,6 +30,27 @@ class Number:
 
 def numbers(count: int) -> list[Number]:
     return [Number(f"s{value}", value) for value in range(count)]
+
+
+WAITS = """
+import os, signal, time
+from dataclasses import dataclass
+from radflow.config import EngineConfig
+from radflow.engine import map_rows
+
+@dataclass(frozen=True)
+class Row:
+    study_id: str
+
+def waits(row):
+    print(os.getpid(), flush=True)
+    time.sleep(5)
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background
+    rows = [Row(name) for name in "abcd"]
+    list(map_rows(waits, rows, label="wait", engine=EngineConfig(workers=2), chunk=1))
+"""
 
 
 def squared(row: Number) -> int:
@@ -107,6 +133,43 @@ def test_killed_worker_is_a_run_error_that_says_what_to_do() -> None:
     with pytest.raises(RunError, match="worker process died") as caught:
         list(map_rows(kills_its_worker, numbers(40), engine=EngineConfig(workers=2), label="kill"))
     assert "run the same command again" in str(caught.value)
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    """Each would hold its memory for ever: it waits for work at a queue whose other end it holds open."""
+    script = tmp_path / "waits.py"
+    script.write_text(WAITS)
+    parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    workers = {psutil.Process(int(parent.stdout.readline())) for _ in range(2)}
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    _, alive = psutil.wait_procs(workers, timeout=60)
+    for worker in alive:
+        worker.kill()
+    assert alive == []
+
+
+def test_two_interrupts_end_the_process_and_its_workers(tmp_path: Path) -> None:
+    """The second one came while the first waited for the workers, and both waited for ever."""
+    script = tmp_path / "waits.py"
+    script.write_text(WAITS)
+    parent = subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    assert parent.stdout is not None
+    workers = {psutil.Process(int(parent.stdout.readline())) for _ in range(2)}
+    for _ in range(2):
+        os.killpg(parent.pid, signal.SIGINT)
+        time.sleep(0.02)
+    try:
+        assert parent.wait(timeout=60) != 0
+        assert psutil.wait_procs(workers, timeout=60)[1] == []
+    finally:
+        os.killpg(parent.pid, signal.SIGKILL) if parent.poll() is None else None
+        parent.stdout.close()
 
 
 def test_error_of_the_source_itself_is_not_swallowed() -> None:

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2] / "src" / "radflow"
 ORDER = (
     {"records", "errors", "owner_only"},
-    {"config_types", "processes"},
+    {"config_types", "processes", "stopping"},
     {"config_data", "config_engine", "config_judge", "config_model", "config_training"},
     {"config_scoring"},
     {"config", "registry", "jsonl", "terminal", "yaml_text"},
@@ -66,7 +66,7 @@ def runs_back(source: str, target: str) -> bool:
         return True
     above, below = source.split(".")[1], target.split(".")[1]
     if above == below:
-        return above == "stages" and target != "radflow.stages"
+        return above == "stages" and target not in ("radflow.stages", "radflow.stages.failures")
     return LAYER[below] >= LAYER[above]
 
 

@@ -338,6 +338,24 @@ def test_full_disk_while_weights_are_saved_is_explained(stages: Pipeline, error:
     assert stages() == ALL[1:]
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory"
+        ),
+        RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    ],
+)
+def test_lack_of_memory_is_explained(stages: Pipeline, error: Exception) -> None:
+    stages.after["sft"] = fail(error)
+    message = stages.refusal()
+    assert "stage sft ran out of memory" in message
+    assert "sft.batch_size" in message
+    assert stages() == ALL[1:]
+
+
 @pytest.mark.parametrize("error", [RuntimeError("shapes differ"), ValueError("No space left"), KeyError("x")])
 def test_other_errors_stay_what_they_are(stages: Pipeline, error: Exception) -> None:
     stages.after["sft"] = fail(error)

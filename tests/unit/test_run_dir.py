@@ -108,6 +108,46 @@ def test_deleted_output_makes_the_stage_run_again(run: RunDir) -> None:
     assert status(run) == "cut"
 
 
+@pytest.mark.parametrize("cut", [True, False], ids=["cut off", "gone"])
+def test_file_of_a_finished_stage_that_is_not_as_it_was_is_named(run: RunDir, cut: bool) -> None:
+    """A power cut or a broken copy: later stages would train on half of it."""
+    run.path("model-sft").mkdir()
+    run.path("model-sft/config").write_text("c")
+    finish(run)
+    if cut:
+        run.path("model-sft/weights").write_text("")
+    else:
+        run.path("model-sft/config").unlink()
+    message = refusal(run)
+    assert ("0 bytes instead of 1" if cut else "it is gone") in message
+    assert f"Delete {run.path('model-sft')} and run the same command" in message
+
+
+def test_manifest_of_an_older_radflow_has_no_sizes_to_compare(run: RunDir) -> None:
+    finish(run)
+    path = run.path("manifests/sft.json")
+    manifest = json.loads(path.read_text())
+    del manifest["sizes"]
+    path.write_text(json.dumps(manifest))
+    run.path("model-sft/weights").write_text("")
+    assert status(run) == "done"
+
+
+def test_outputs_are_on_disk_before_the_manifest(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a power cut could leave a manifest that vouches for empty files."""
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def noted(handle: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{handle}").readlink().name)
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    finish(run)
+    assert synced[0] == "weights"
+    assert synced[1].startswith(".sft.json")
+
+
 def test_lost_kept_folder_makes_the_stage_run_again_only_where_it_was_written(run: RunDir) -> None:
     def finish_keeping() -> None:
         write = {"facts": {}, "wall_time_s": 1, "config": {}}

@@ -53,6 +53,13 @@ def test_impression_that_is_never_scored() -> None:
     assert names(changed(all__applies_impression=0.4)) == []
 
 
+def test_groups_whose_completions_all_get_the_same_reward() -> None:
+    history: list[Row] = [{**row, "frac_reward_zero_std": 0.97} for row in healthy()]
+    (signature,) = signatures(history)
+    assert signature.name == "equal-rewards"
+    assert signatures([{**row, "frac_reward_zero_std": 0.9} for row in healthy()]) == []
+
+
 def test_a_policy_that_finds_nothing_while_its_reward_rises() -> None:
     assert names(changed(validation_label_f1=0.0)) == ["finds-nothing"]
     assert names(changed(validation_label_f1=lambda step: 0.3 if step else 0.0)) == []

@@ -13,6 +13,7 @@ with the padding value are left out of the percentiles and shown black.
 
 from __future__ import annotations
 
+import os
 import secrets
 import stat
 import warnings
@@ -36,6 +37,7 @@ from radflow.errors import ImageError
 Pixels = NDArray[np.uint8]
 
 PNG_MAGIC, JPEG_MAGIC = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+PNG_END = b"IEND\xaeB`\x82"
 EXPORT_AGAIN = "Export the image again from its source, as PNG, JPEG or single-frame DICOM."
 UNCOMPRESS = "Convert it to Explicit VR Little Endian."
 
@@ -94,6 +96,16 @@ def write_png(image: Pixels, path: Path) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_whole_png(path: Path) -> bool:
+    """Whether a PNG file is there to its end, without decoding it."""
+    try:
+        with path.open("rb") as handle:
+            handle.seek(-len(PNG_END), os.SEEK_END)
+            return handle.read() == PNG_END
+    except OSError:  # not there, or shorter than that
+        return False
 
 
 def _picture(image: Pixels) -> Image.Image:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from radflow.models.generation import load_image
 from radflow.models.prompts import target_text
 from radflow.records import Study
 
@@ -52,8 +53,8 @@ def _thumbnails(studies: Sequence[Study], image_root: Path, places: int) -> NDAr
     rows = np.zeros((len(studies), places, SIDE * SIDE), dtype=np.float32)
     for row, study in zip(rows, studies, strict=True):
         for pixels, name in zip(row, study.images, strict=False):
-            with Image.open(image_root / name) as image:
-                shrunk = image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
+            image = load_image(image_root / name)
+            shrunk = image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
             pixels[:] = np.asarray(shrunk).ravel()
     rows -= rows.mean(axis=2, keepdims=True)
     rows /= np.maximum(np.linalg.norm(rows, axis=2, keepdims=True), 1e-6)

@@ -18,6 +18,7 @@ from PIL import Image
 
 from radflow.config import IN_PROCESS, EngineConfig, GenerationConfig, ModelConfig
 from radflow.engine_ray import cluster_size, on_ray
+from radflow.errors import RunError
 from radflow.jsonl import Appender
 from radflow.models.prompts import prompt_messages
 from radflow.models.vlm import Policy
@@ -178,9 +179,24 @@ def encode_prompts(
 
 
 def load_image(path: Path) -> Image.Image:
-    """A prepared image as RGB."""
-    with Image.open(path) as image:
-        return image.convert("RGB")
+    """A prepared image as RGB.
+
+    Raises:
+        RunError: it is damaged.
+        OSError: it can't be read.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except (OSError, SyntaxError) as error:
+        if getattr(error, "errno", None) is not None:  # Pillow's own have none
+            raise
+        raise RunError(
+            "a prepared image is damaged",
+            where=str(path),
+            next_step="Delete the run's folder images and run the same command: stage prepare makes it "
+            "again, and what is done stays.",
+        ) from None
 
 
 def end_tokens(policy: Policy) -> set[int]:

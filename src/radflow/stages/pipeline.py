@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from importlib import import_module
 from pathlib import Path
@@ -18,6 +17,7 @@ from radflow.processes import is_first, process_count
 from radflow.rewards.scorers import check_settings
 from radflow.run_dir import PROGRESS, RunDir, listing_hash, stage_identity
 from radflow.stages import STAGES, Stage
+from radflow.stages.failures import failures_explained
 from radflow.terminal import announce_stage, progress_kept_in, set_manner
 from radflow.training.trackers import require_trackers
 from radflow.training.vllm_rollouts import require_vllm
@@ -28,8 +28,6 @@ NAME_OR_PATH = (
 )  # fmt: skip
 """Inputs that may be a name or a hub id instead of a path."""
 TRAININGS = ("sft", "rft", "control")
-FULL_DISK = ("No space left", "PytorchStreamWriter", "file write failed")
-"""What torch.save (RuntimeError) and safetensors (SafetensorError) say on a full disk, neither as OSError."""
 
 
 def run_stages(
@@ -62,7 +60,7 @@ def run_stages(
         return
     with RunDir.open(folder) as run:
         for stage in wanted:
-            with _failures_explained(f"stage {stage.name}", run):
+            with failures_explained(stage.name, run):
                 _require_upstream(stage, config, run, wanted)
                 if stage.name == redo:
                     _require_inputs(wanted[wanted.index(stage) :], config)
@@ -259,44 +257,3 @@ def _require_inputs(stages: Sequence[Stage], config: RunConfig) -> None:
                     where=str(path),
                     next_step=f"Correct {name}, then run the same command.",
                 )
-
-
-@contextmanager
-def _failures_explained(what: str, run: RunDir) -> Iterator[None]:
-    """Turn what a full disk, missing permission or missing file raises into a RunError."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise _missing_file(what, error, run) from error
-    except OSError as error:
-        reason, where = error.strerror or str(error), str(error.filename or run.root)
-        raise _unusable_disk(what, reason, where) from error
-    except Exception as error:
-        is_disk = isinstance(error, RuntimeError) or type(error).__name__ == "SafetensorError"
-        if not is_disk or not any(words in str(error) for words in FULL_DISK):
-            raise
-        raise _unusable_disk(what, "writing failed, most likely no space is left", str(run.root)) from error
-
-
-def _unusable_disk(what: str, reason: str, where: str) -> RunError:
-    return RunError(
-        f"{what} could not write or read: {reason}",
-        where=where,
-        next_step="Free space or correct permissions, then run the same command: what is done is kept.",
-    )
-
-
-def _missing_file(what: str, error: FileNotFoundError, run: RunDir) -> RunError:
-    path, root = Path(str(error.filename or run.root)).absolute(), run.root.absolute()
-    top = path.relative_to(root).parts[:1] if path.is_relative_to(root) else ()
-    maker = next((stage for stage in STAGES if top and top[0] in (*stage.outputs, *stage.keeps)), None)
-    if maker is None:
-        return RunError(
-            f"{what} misses a file", where=str(path), next_step="Restore it, then run the same command."
-        )
-    # Not --redo: that would delete the later stages too, which stay good when the same file comes back.
-    return RunError(
-        f"{what} misses a file of the run folder, which stage {maker.name} writes",
-        where=str(path),
-        next_step=f"Delete {run.path(top[0])} and redo that stage: radflow {maker.name} CONFIG -o {run.root}",
-    )

@@ -17,7 +17,7 @@ from radflow.clinical.judge import Judge
 from radflow.clinical.judge_sections import ask_for_sections, with_answers
 from radflow.config import DataConfig, RunConfig
 from radflow.data.file_names import file_name
-from radflow.data.images import fit_within, read_image, write_png
+from radflow.data.images import fit_within, is_whole_png, read_image, write_png
 from radflow.data.sources import SOURCES, ImageSource, Source, SourceStudy
 from radflow.data.splits import StudyKey, assign_splits
 from radflow.engine import map_rows
@@ -126,12 +126,15 @@ def _prepare_images(
     """Prepare the studies that aren't done yet; those that failed are returned, and tried again when a cut
     run goes on."""
     function = PrepareStudy(run.root, config.data)
+    is_done = {
+        study_id for study_id in splits if study_id in done and _has_its_images(done.read(study_id), run)
+    }
     missing = (
         Assigned(row, splits[row.study_id])
         for row in rows
-        if isinstance(row, SourceStudy) and row.study_id in splits and row.study_id not in done
+        if isinstance(row, SourceStudy) and row.study_id in splits and row.study_id not in is_done
     )
-    total = sum(study_id not in done for study_id in splits)
+    total = len(splits) - len(is_done)
     failed = {}
     for result in map_rows(function, missing, engine=config.engine, label="prepare", total=total):
         if isinstance(result, Prepared):
@@ -139,6 +142,11 @@ def _prepare_images(
         else:
             failed[result.study_id] = _as_prepared(result)
     return failed
+
+
+def _has_its_images(row: Prepared, run: RunDir) -> bool:
+    """A power cut may cost an image, or its end, and leave the line that tells of it."""
+    return row.study is None or all(is_whole_png(run.path(name)) for name in row.study.images)
 
 
 def _as_prepared(result: RowFailure) -> Prepared:

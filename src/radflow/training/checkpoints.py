@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
 from peft import PeftModel
 from transformers import AutoModelForImageTextToText, Trainer
+
+from radflow.processes import is_first
+
+STATE = "trainer_state.json"
+IN_ZIP = (".pt", ".pth", ".bin")
+"""What torch.save writes: an archive whose table of contents stands at its end."""
 
 
 class CheckpointLoading(Trainer):
@@ -18,6 +26,14 @@ class CheckpointLoading(Trainer):
     by plain name, not strictly: a resumed run would start from the first weights, and the best checkpoint
     would never be taken, with no error (transformers 5.23).
     """
+
+    def _save_checkpoint(self, *arguments: Any, **options: Any) -> None:
+        """Transformers deletes the checkpoints that are oldest by the clock: after one that was set back it
+        would delete the newest. So those there get the times of their steps first."""
+        if is_first():
+            for checkpoint in Path(self.args.output_dir or ".").glob("checkpoint-*"):
+                os.utime(checkpoint, (step_of(checkpoint),) * 2)
+        super()._save_checkpoint(*arguments, **options)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         if self._is_plain_model():
@@ -44,17 +60,20 @@ class CheckpointLoading(Trainer):
 
 
 def last_whole_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that was written to its end; half-written ones are deleted.
+    """The newest checkpoint that can be gone on from; broken ones are deleted.
 
-    The trainer writes trainer_state.json last, so its absence marks a checkpoint that was cut.
+    The trainer writes trainer_state.json last, so its absence marks a checkpoint that was cut. A power cut
+    may also cost the ends of files that were written before it.
     """
     whole: list[Path] = []
     for checkpoint in folder.glob("checkpoint-*"):
-        if _is_json(checkpoint / "trainer_state.json"):
+        if (checkpoint / STATE).is_file() and all(
+            _is_whole(file) for file in checkpoint.rglob("*") if file.is_file()
+        ):
             whole.append(checkpoint)
         else:
             shutil.rmtree(checkpoint)
-    return max(whole, key=step_of, default=None)
+    return max((path for path in whole if _has_its_best(path)), key=step_of, default=None)
 
 
 def step_of(checkpoint: str | Path) -> int:
@@ -62,9 +81,38 @@ def step_of(checkpoint: str | Path) -> int:
     return int(Path(checkpoint).name.removeprefix("checkpoint-"))
 
 
+def _has_its_best(checkpoint: Path) -> bool:
+    """Whether the checkpoint that was best by then, which the trainer takes in the end, is there too."""
+    best = json.loads((checkpoint / STATE).read_bytes()).get("best_model_checkpoint")
+    return best is None or (checkpoint.parent / Path(best).name).is_dir()
+
+
+def _is_whole(file: Path) -> bool:
+    """Whether nothing is missing at the file's end, as far as its kind tells; no weights are read."""
+    if file.suffix == ".json":
+        return _is_json(file)
+    if file.suffix in IN_ZIP:
+        return zipfile.is_zipfile(file)
+    return file.suffix != ".safetensors" or _is_safetensors(file)
+
+
 def _is_json(path: Path) -> bool:
     try:
-        json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+        json.loads(path.read_bytes())
+    except ValueError:  # neither JSON nor UTF-8
         return False
     return True
+
+
+def _is_safetensors(path: Path) -> bool:
+    """The header, whose length stands in the first 8 bytes, tells where the last tensor ends."""
+    with path.open("rb") as handle:
+        length = int.from_bytes(handle.read(8), "little")
+        if not 0 < length <= path.stat().st_size:
+            return False
+        try:
+            header = json.loads(handle.read(length))
+        except ValueError:
+            return False
+    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+    return path.stat().st_size == 8 + length + max(ends, default=0)

@@ -14,7 +14,7 @@ from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallbac
 from trl.trainer.grpo_config import GRPOConfig
 
 from radflow.config import ModelConfig, RFTConfig, TrackingConfig
-from radflow.errors import DataError
+from radflow.errors import DataError, RunError
 from radflow.models.shared_vision import images_seen_once
 from radflow.models.vlm import Policy, lora_adapter, parameter_counts, part_of, pick_device
 from radflow.records import Study
@@ -136,6 +136,13 @@ def train_rft(
     try:
         with images_seen_once(policy.model):
             result = trainer.train(resume_from_checkpoint=str(resumed_from) if resumed_from else None)
+    except RuntimeError as error:
+        if "probability tensor" not in str(error):  # torch's sampling
+            raise
+        raise RunError(
+            f"the policy's probabilities are no numbers any more after step {trainer.state.global_step}",
+            next_step="Lower rft.learning_rate (or rft.max_grad_norm) and run again with --redo rft.",
+        ) from None
     finally:
         show.progress.stop()
     model: Any = trainer.accelerator.unwrap_model(trainer.model)

@@ -41,6 +41,7 @@ def _validated(*pairs: tuple[float, float]) -> list[Row]:
 EXAMPLES: dict[str, Sequence[Row]] = {
     "inconsistent-everywhere": _steps(8, all__reward_consistency=lambda step: -1.0),
     "impression-skipped": _steps(8, all__applies_impression=lambda step: 0.0),
+    "equal-rewards": _steps(8, frac_reward_zero_std=lambda step: 1.0),
     "easy-samples": [
         *_steps(8, stratified__reward=lambda step: 2.6, anchor__reward=lambda step: 2.5),
         *_validated((2.7, 0.8), (2.7, 0.8)),

@@ -85,6 +85,20 @@ def impression_skipped(history: Sequence[Row]) -> Signature | None:
     )
 
 
+def equal_rewards(history: Sequence[Row]) -> Signature | None:
+    """The completions of (almost) every group get one reward: nothing is learnt. Beyond METHOD."""
+    equal = series(history, "frac_reward_zero_std")
+    if not equal or mean(equal) < ALMOST_ALL:
+        return None
+    return Signature(
+        "equal-rewards",
+        f"in {mean(equal):.0%} of the groups all completions get the same reward, so that they teach nothing",
+        "sampling hardly varies, or the reward does not tell the completions apart",
+        "Raise rft.temperature or rft.group_size; look at the terms in rft_history.jsonl and the weights of "
+        "reward",
+    )
+
+
 def easy_samples(history: Sequence[Row]) -> Signature | None:
     """The hard set's reward is not below the anchors', and validation gains nothing."""
     early = head(history)
@@ -238,6 +252,7 @@ def mean(values: Sequence[float]) -> float:
 CHECKS: tuple[Callable[[Sequence[Row]], Signature | None], ...] = (
     inconsistent_everywhere,
     impression_skipped,
+    equal_rewards,
     easy_samples,
     no_gain,
     finds_nothing,

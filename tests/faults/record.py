@@ -1,0 +1,24 @@
+"""Meet every fault, or those whose name holds a word, and write what was seen into docs/reliability.md.
+
+python -m tests.faults.record            # all, the dear ones too: minutes
+python -m tests.faults.record "power cut"
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+from tests.faults.page import PAGE
+
+
+def main() -> int:
+    os.environ |= {"RADFLOW_FAULTS": "all", "RADFLOW_RECORD_FAULTS": str(PAGE)}
+    words = ["-k", sys.argv[1]] if len(sys.argv) > 1 else []
+    return int(pytest.main(["tests/faults", "-q", "-p", "no:cacheprovider", *words]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
