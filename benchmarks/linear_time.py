@@ -55,10 +55,20 @@ UNITS = (
 
 
 FEW = (
-    *(".", '."', " ", "\n", " \n", "*", "#", "<<b>b>", "FINDINGS: ", "IMPRESSION*", "\n---", "A", "\u0130"),
-    *("1x", "no ", "no effusion or ", "may effusion, ", "effusion Heart ", "effusion ) ", "effusion {}, "),
+    *(
+        ".",
+        " ",
+        "\n",
+        "#",
+        "<<b>b>",
+        "FINDINGS: ",
+        "A",
+        "no effusion or ",
+        "effusion Heart ",
+        "effusion {}, ",
+    ),
     *("effusion cannot be excluded ", "Pneumothorax {}. ", "Small left effusion {}. No right mass {}. "),
-    *("ICA PSV 250 cm/s {}. No dissection {}. ", "</think>"),
+    "ICA PSV 250 cm/s {}. No dissection {}. ",
 )
 """Those of different kinds, for the tests."""
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import pytest
 from benchmarks.linear_time import FEW, READERS, SHAPES, growth, opened
 
-SHORT, FACTOR = 2_500, 8
+SHORT, FACTOR = 1_500, 8
 MOST = 3 * FACTOR
 """Eight times the text: 8 times the time where it is linear, 64 times where it is quadratic."""
-LEAST_S = 0.005
+LEAST_S = 0.003
 """Shorter times are too coarse to be compared."""
 
 

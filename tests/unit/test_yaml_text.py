@@ -38,7 +38,7 @@ def test_aliases_may_unfold_to_many_values_and_not_to_any_number() -> None:
     ("text", "reason"),
     [
         ("a: &a [*a]", "inside of what it names"),
-        ("[" * 400, "nested too deep"),
+        ("[" * 1200, "nested too deep"),
         ("a: 2020-13-45", "can't be read"),
         ("a: !!bool maybe", "can't be read"),
         ("a: !!int ''", "can't be read"),
