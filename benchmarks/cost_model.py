@@ -46,7 +46,7 @@ def stages_of(folder: Path, hardware: Hardware) -> list[tuple[str, ...]]:
 
 def mean_tokens(studies: list[Study], model: Path) -> int:
     """Tokens of a mean reference, by the run's own tokenizer."""
-    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
     ids = tokenizer([study.report.text for study in studies[:SAMPLE]])["input_ids"]
     return round(sum(map(len, ids)) / len(ids))
 

@@ -142,6 +142,9 @@ def test_a_cut_run_goes_on(whole: tuple[Path, dict[str, Any]], small_run: Path, 
     step = int(first.name.split("-")[1])
     assert step < 6
     shutil.copytree(first, cut / "checkpoints-rft" / first.name)
+    best = Path(json.loads((first / "trainer_state.json").read_text())["best_model_checkpoint"])
+    if not (first.parent / best.name).is_dir():  # was best by then, and went when a later one was better
+        shutil.copytree(first, cut / "checkpoints-rft" / best.name)
     (cut / "checkpoints-rft" / "checkpoint-99").mkdir()  # half written
     shutil.copy(folder / "rft_history.jsonl", cut)
     resumed = run_rft(cut, config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from radflow.clinical.ontology import Ontology
 from radflow.clinical.section_claims import Claim
@@ -114,16 +115,17 @@ def _state_words(ontology: Ontology) -> dict[str, frozenset[str]]:
     return {name: frozenset(words) for name, words in found.items()}
 
 
-def sides_said(sentence: str) -> set[str]:
-    """Sides that a sentence names anywhere."""
+@lru_cache(maxsize=64)
+def sides_said(sentence: str) -> frozenset[str]:
+    """Sides that a sentence names anywhere; each claim of a long sentence asks again."""
     said = {"left"} if _LEFT.search(sentence) else set()
-    return said | ({"right"} if _RIGHT.search(sentence) else set())
+    return frozenset(said | ({"right"} if _RIGHT.search(sentence) else set()))
 
 
 def _only_side(sentence: str) -> str | None:
     """The side that a sentence names, if it names one: "left opacities, atelectasis or scarring"."""
     said = sides_said(sentence)
-    return said.pop() if len(said) == 1 else None
+    return next(iter(said)) if len(said) == 1 else None
 
 
 def _other_side(claim: Claim, support: Sequence[Claim]) -> bool:

@@ -11,8 +11,8 @@ from sacrebleu.metrics import BLEU
 
 from radflow.metrics.lexical import (
     MAX_ORDER,
+    CountedReference,
     bleu_from_counts,
-    ngram_counts,
     rouge_l,
     smoothed_bleu,
     tokenize,
@@ -36,7 +36,7 @@ def pairs(shortest: int) -> st.SearchStrategy[Pairs]:
 
 
 def bleu_row(reference: str, prediction: str) -> np.ndarray:
-    return np.array(ngram_counts(tokenize(reference), tokenize(prediction)), dtype=np.float64)
+    return np.array(CountedReference(tokenize(reference)).counts(tokenize(prediction)), dtype=np.float64)
 
 
 def corpus_score(texts: Pairs, order: int) -> float:
@@ -114,7 +114,7 @@ def test_empty_or_unrelated_prediction_scores_0(prediction: str) -> None:
 
 
 def test_bleu_counts_are_matches_totals_and_lengths() -> None:
-    counts = ngram_counts(tokenize("no effusion no edema"), tokenize("no no no effusion"))
+    counts = CountedReference(tokenize("no effusion no edema")).counts(tokenize("no no no effusion"))
     assert counts == (3, 1, 0, 0, 4, 3, 2, 1, 4, 4)
 
 
