@@ -1,4 +1,4 @@
-"""Meet every fault, or those whose name holds a word, and write what was seen into docs/reliability.md.
+"""Meet every fault, or those whose name holds some words, and write what was seen into docs/reliability.md.
 
 python -m tests.faults.record            # all, the dear ones too: minutes
 python -m tests.faults.record "power cut"
@@ -16,7 +16,7 @@ from tests.faults.page import PAGE
 
 def main() -> int:
     os.environ |= {"RADFLOW_FAULTS": "all", "RADFLOW_RECORD_FAULTS": str(PAGE)}
-    words = ["-k", sys.argv[1]] if len(sys.argv) > 1 else []
+    words = ["-k", " and ".join(" ".join(sys.argv[1:]).split())] if len(sys.argv) > 1 else []
     return int(pytest.main(["tests/faults", "-q", "-p", "no:cacheprovider", *words]))
 
 

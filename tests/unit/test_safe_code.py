@@ -16,7 +16,7 @@ MODULES = {"pickle", "cPickle", "_pickle", "joblib", "dill", "cloudpickle", "she
 BUILTINS = {"eval", "exec", "compile", "__import__"}
 CALLS = {"os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput", "tempfile.mktemp"}
 SAFE_LOADERS = {"yaml.SafeLoader", "_Loader", "loader"}
-"""_Loader of config_file.py derives from SafeLoader (a test below sees to it), loader of yaml_text.py by its type."""
+"""_Loader of config_file.py derives from SafeLoader (a test below sees to it); loader is a typed argument."""
 ERROR_CLASS = "the class of an error only, to name a file that holds code"
 TO_WORKERS = "what is sent to a worker process survives the way"
 MUTANTS = "runs our own sources with a fault put into them"
