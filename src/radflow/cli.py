@@ -40,14 +40,21 @@ app = typer.Typer(
 config_app = typer.Typer(
     help="Show and check settings.\n\nExample: radflow config show rft", no_args_is_help=True
 )
-app.add_typer(config_app, name="config")
-app.add_typer(texts)
-app.add_typer(scores)
-app.add_typer(models)
-app.add_typer(experiments)
-app.add_typer(fits)
-app.add_typer(runs)
-app.add_typer(review_app)
+PANELS = (
+    (runs, "Around a run"),
+    (scores, "Score and compare"),
+    (texts, "Read reports"),
+    (models, "Use a trained model"),
+    (review_app, "Ask people"),
+    (experiments, "Research"),
+    (fits, "Research"),
+)
+"""Groups of commands, each with its heading in the help; a run and its stages, below, come first."""
+for part, panel in PANELS:
+    for entry in (*part.registered_commands, *part.registered_groups):
+        entry.rich_help_panel = panel
+    app.add_typer(part)
+app.add_typer(config_app, name="config", rich_help_panel="Around a run")
 
 
 @app.callback(invoke_without_command=True)
@@ -65,7 +72,7 @@ def options(
         raise typer.Exit
 
 
-@app.command()
+@app.command(rich_help_panel="A run and its stages")
 def run(
     config: ConfigFile,
     out: OutFolder = None,
@@ -80,7 +87,7 @@ def run(
     _run_stages(config, out, overrides, redo, None, launch)
 
 
-@app.command()
+@app.command(rich_help_panel="A run and its stages")
 def prepare(
     config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None
 ) -> None:
@@ -91,7 +98,7 @@ def prepare(
     _run_stages(config, out, overrides, redo, "prepare")
 
 
-@app.command()
+@app.command(rich_help_panel="A run and its stages")
 def sft(
     config: ConfigFile,
     out: OutFolder = None,
@@ -106,7 +113,7 @@ def sft(
     _run_stages(config, out, overrides, redo, "sft", launch)
 
 
-@app.command()
+@app.command(rich_help_panel="A run and its stages")
 def explore(
     config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None
 ) -> None:
@@ -117,7 +124,7 @@ def explore(
     _run_stages(config, out, overrides, redo, "explore")
 
 
-@app.command()
+@app.command(rich_help_panel="A run and its stages")
 def annotate(
     config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None
 ) -> None:
@@ -128,7 +135,7 @@ def annotate(
     _run_stages(config, out, overrides, redo, "annotate")
 
 
-@app.command()
+@app.command(rich_help_panel="A run and its stages")
 def rft(
     config: ConfigFile,
     out: OutFolder = None,
@@ -143,7 +150,7 @@ def rft(
     _run_stages(config, out, overrides, redo, "rft", launch)
 
 
-@app.command()
+@app.command(rich_help_panel="A run and its stages")
 def control(
     config: ConfigFile,
     out: OutFolder = None,
@@ -158,7 +165,7 @@ def control(
     _run_stages(config, out, overrides, redo, "control", launch)
 
 
-@app.command()
+@app.command(rich_help_panel="A run and its stages")
 def evaluate(
     config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None
 ) -> None:
@@ -169,7 +176,7 @@ def evaluate(
     _run_stages(config, out, overrides, redo, "evaluate")
 
 
-@app.command()
+@app.command(rich_help_panel="A run and its stages")
 def report(config: ConfigFile, out: OutFolder = None, overrides: Overrides = None, redo: Redo = None) -> None:
     """Write the run's page of curves, metrics and cases: report.html.
 
