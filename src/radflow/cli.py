@@ -51,8 +51,10 @@ PANELS = (
 )
 """Groups of commands, each with its heading in the help; a run and its stages, below, come first."""
 for part, panel in PANELS:
-    for entry in (*part.registered_commands, *part.registered_groups):
-        entry.rich_help_panel = panel
+    for command in part.registered_commands:
+        command.rich_help_panel = panel
+    for group in part.registered_groups:
+        group.rich_help_panel = panel
     app.add_typer(part)
 app.add_typer(config_app, name="config", rich_help_panel="Around a run")
 
