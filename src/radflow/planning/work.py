@@ -24,10 +24,10 @@ from radflow.models.vlm import learns
 
 LONGEST = 2.4
 """The longest report of a batch against their mean: median of batches of 32 Indiana reports, in words."""
-SECONDS_AN_IMAGE = 0.02
-"""One core: a radiograph of 1,024 pixels decoded, made smaller and written (benchmarks/images_speed.py)."""
+SECONDS_AN_IMAGE = 0.03
+"""One core: a DICOM file of 1,024 pixels read (.008), halved (.013) and written (.010): images_speed.py."""
 SECONDS_A_SCORE = 0.005
-"""One core: a report scored by reward or cheap metrics (benchmarks/reward_speed.py, score_speed.py)."""
+"""One core: the metrics of a run took .0046 to .0061 a pair of Indiana reports (score_speed.py --metrics run)."""
 
 
 @dataclass(frozen=True)
