@@ -27,7 +27,7 @@ LONGEST = 2.4
 SECONDS_AN_IMAGE = 0.03
 """One core: a DICOM file of 1,024 pixels read (.008), halved (.013) and written (.010): images_speed.py."""
 SECONDS_A_SCORE = 0.005
-"""One core: the metrics of a run took .0046 to .0061 a pair of Indiana reports (score_speed.py --metrics run)."""
+"""One core: the metrics of a run took .0046 to .0061 a pair of reports (score_speed.py --metrics run)."""
 
 
 @dataclass(frozen=True)
